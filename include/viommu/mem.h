@@ -2,10 +2,10 @@
 /*
  * viommu/mem.h - guest memory: guest physical addresses (GPA) to bytes of this process.
  *
- * A struct viommu_mem is one physical address space: a set of regions that do not overlap. Regions are given by file
- * descriptor and offset (the library maps them, aligned so that large second-stage pages fit) or by pointer (borrowed
- * until the region is removed). Addresses outside all regions are holes: access to them is -EFAULT here and a
- * fault in a translation.
+ * A struct viommu_mem is one physical address space: a set of regions that do not overlap. Regions
+ * are given by file descriptor and offset (the library maps them, aligned so that large
+ * second-stage pages fit) or by pointer (borrowed until the region is removed). Addresses outside
+ * all regions are holes: access to them is -EFAULT here and a fault in a translation.
  *
  * Smallest correct use:
  *	struct viommu_mem *mem;
@@ -14,18 +14,19 @@
  *	viommu_mem_read(mem, gpa, buf, sizeof(buf));
  *	viommu_mem_free(mem);
  *
- * Truncation. A file that shrinks under a mapping kills the process by SIGBUS. A memfd sealed with F_SEAL_SHRINK cannot
- * shrink and is taken as it is. Any other file is refused (-EPERM) unless viommu_mem_guard_install() was called in this
- * process: then an access to a page that the file lost ends as if the region had been removed (-EFAULT, or the fault of a
- * hole), and every later access to that region ends the same way until it is removed and added again.
+ * Truncation. A file that shrinks under a mapping kills the process by SIGBUS. A memfd sealed with
+ * F_SEAL_SHRINK cannot shrink and is taken as it is. Any other file is refused (-EPERM) unless
+ * viommu_mem_guard_install() was called in this process: then an access to a page that the file
+ * lost ends as if the region had been removed (-EFAULT, or the fault of a hole), and every later
+ * access to that region ends the same way until it is removed and added again.
  *
  * Synchronisation
  *	function                                  context
  *	viommu_mem_new, _free                     owner, nobody else uses the object
  *	viommu_mem_add_*, _remove                 any thread; serialised inside; may sleep
- *	viommu_mem_read, _write, _load64, ...     any thread, any number at once, also while regions come and go
- * viommu_mem_remove() returns only when no access (these functions, or DMA through a host) can touch the region any more.
- * It must not be called from inside a callback of the library.
+ *	viommu_mem_read, _write, _load64, .. any thread, any number at once, while regions come and go too
+ * viommu_mem_remove() returns only when no access (these functions, or DMA through a host) can
+ * touch the region any more. It must not be called from inside a callback of the library.
  */
 #ifndef VIOMMU_MEM_H
 #define VIOMMU_MEM_H
@@ -49,32 +50,45 @@ VIOMMU_API int viommu_mem_new(struct viommu_mem **out);
 VIOMMU_API void viommu_mem_free(struct viommu_mem *mem);
 
 /*
- * Add [gpa, gpa + bytes). gpa, bytes and offset are multiples of 4096, the end is at most 2^52. The descriptor may be
- * closed after the call. Returns 0, -EINVAL (alignment, size 0, wrap, unknown flag), -EEXIST (overlap), -ENOSPC, -ENOMEM,
- * -EPERM (see Truncation), -ENXIO (file shorter than offset + bytes), or what mmap(2) says.
+ * Add [gpa, gpa + bytes). gpa, bytes and offset are multiples of 4096, the end is at most 2^52. The
+ * descriptor may be closed after the call. Returns 0, -EINVAL (alignment, size 0, wrap, unknown
+ * flag), -EEXIST (overlap), -ENOSPC, -ENOMEM, -EPERM (see Truncation), -ENXIO (file shorter than
+ * offset + bytes), or what mmap(2) says.
  */
-VIOMMU_API int viommu_mem_add_fd(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes, int fd, uint64_t offset,
-				 uint32_t flags);
-/* The same by pointer, borrowed: the bytes must stay mapped until the region is removed. ptr is a multiple of 4096. */
-VIOMMU_API int viommu_mem_add_ptr(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes, void *ptr, uint32_t flags);
+VIOMMU_API int viommu_mem_add_fd(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes, int fd,
+				 uint64_t offset, uint32_t flags);
 /*
- * Remove every region that lies inside [gpa, gpa + bytes). 0; -ENOENT if there is none; -EINVAL if one lies only partly
- * inside (nothing is removed then).
+ * The same by pointer, borrowed: the bytes must stay mapped until the region is removed. ptr is a
+ * multiple of 4096.
+ */
+VIOMMU_API int viommu_mem_add_ptr(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes, void *ptr,
+				  uint32_t flags);
+/*
+ * Remove every region that lies inside [gpa, gpa + bytes). 0; -ENOENT if there is none; -EINVAL if
+ * one lies only partly inside (nothing is removed then).
  */
 VIOMMU_API int viommu_mem_remove(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes);
 
 /*
- * Copy bytes; may cross regions. 0, or -EFAULT if any byte lies in a hole (write: or in a read-only region); then bytes
- * before the hole may have been copied.
+ * Copy bytes; may cross regions. 0, or -EFAULT if any byte lies in a hole (write: or in a read-only
+ * region); then bytes before the hole may have been copied.
  */
 VIOMMU_API int viommu_mem_read(struct viommu_mem *mem, uint64_t gpa, void *buf, size_t bytes);
-VIOMMU_API int viommu_mem_write(struct viommu_mem *mem, uint64_t gpa, const void *buf, size_t bytes);
+VIOMMU_API int viommu_mem_write(struct viommu_mem *mem, uint64_t gpa, const void *buf,
+				size_t bytes);
 
-/* Aligned 64-bit accesses, single-copy atomic against a guest that writes at the same time. -EINVAL if not aligned. */
+/*
+ * Aligned 64-bit accesses, single-copy atomic against a guest that writes at the same time. -EINVAL
+ * if not aligned.
+ */
 VIOMMU_API int viommu_mem_load64(struct viommu_mem *mem, uint64_t gpa, uint64_t *out);
 VIOMMU_API int viommu_mem_store64(struct viommu_mem *mem, uint64_t gpa, uint64_t value);
-/* Compare-and-swap: *old holds what is expected and receives what was found. 0 = swapped, -EAGAIN = was different. */
-VIOMMU_API int viommu_mem_cas64(struct viommu_mem *mem, uint64_t gpa, uint64_t *old, uint64_t value);
+/*
+ * Compare-and-swap: *old holds what is expected and receives what was found. 0 = swapped, -EAGAIN =
+ * was different.
+ */
+VIOMMU_API int viommu_mem_cas64(struct viommu_mem *mem, uint64_t gpa, uint64_t *old,
+				uint64_t value);
 
 /* One region, for inspection. */
 struct viommu_mem_region {
@@ -85,12 +99,16 @@ struct viommu_mem_region {
 	uint32_t lost; /* not 0: the file was truncated, every access faults */
 };
 
-/* The region that holds gpa, or the next one above; -ENOENT if there is none. Walk all: start at 0, go on at gpa + bytes. */
+/*
+ * The region that holds gpa, or the next one above; -ENOENT if there is none. Walk all: start at 0,
+ * go on at gpa + bytes.
+ */
 VIOMMU_API int viommu_mem_next(struct viommu_mem *mem, uint64_t gpa, struct viommu_mem_region *out);
 
 /*
- * Install the process-wide SIGBUS guard (once; a second call is 0). It handles faults inside guarded regions only and
- * passes every other SIGBUS to the handler that was there before. 0 or -errno of sigaction(2).
+ * Install the process-wide SIGBUS guard (once; a second call is 0). It handles faults inside
+ * guarded regions only and passes every other SIGBUS to the handler that was there before. 0 or
+ * -errno of sigaction(2).
  */
 VIOMMU_API int viommu_mem_guard_install(void);
 

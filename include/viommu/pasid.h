@@ -2,11 +2,13 @@
 /*
  * viommu/pasid.h - host PASIDs: who owns which, and which guest PASID each one serves.
  *
- * One allocator a host: 20-bit ids, handed out to owners (a VM) from inclusive ranges, with a quota an owner and a
- * reference count an id. Each owner has a map from its guest PASIDs to host PASIDs (the same number or another) and back.
+ * One allocator a host: 20-bit ids, handed out to owners (a VM) from inclusive ranges, with a quota
+ * an owner and a reference count an id. Each owner has a map from its guest PASIDs to host PASIDs
+ * (the same number or another) and back.
  *
- * Threads: every function may be called from any thread; a lock inside. Look-ups by viommu_pasid_to_host() and
- * viommu_pasid_to_guest() take it too: they are not for the DMA path, which caches.
+ * Threads: every function may be called from any thread; a lock inside. Look-ups by
+ * viommu_pasid_to_host() and viommu_pasid_to_guest() take it too: they are not for the DMA path,
+ * which caches.
  */
 #ifndef VIOMMU_PASID_H
 #define VIOMMU_PASID_H
@@ -18,7 +20,7 @@ extern "C" {
 #endif
 
 struct viommu_pasids; /* the allocator */
-struct viommu_owner; /* one VM in it */
+struct viommu_owner;  /* one VM in it */
 
 /* PASIDs min..max inclusive (min >= 1, max <= VIOMMU_PASID_MAX). 0, -EINVAL, -ENOMEM. */
 VIOMMU_API int viommu_pasids_new(uint32_t min, uint32_t max, struct viommu_pasids **out);
@@ -26,35 +28,50 @@ VIOMMU_API int viommu_pasids_new(uint32_t min, uint32_t max, struct viommu_pasid
 VIOMMU_API void viommu_pasids_free(struct viommu_pasids *pasids);
 
 /* quota: most PASIDs the owner may hold at a time, 0 = no limit. 0, -ENOMEM. */
-VIOMMU_API int viommu_owner_new(struct viommu_pasids *pasids, uint32_t quota, struct viommu_owner **out);
-/* -EBUSY while one of its PASIDs has more than the owner's own reference (is bound); else all are freed, 0. NULL is 0. */
+VIOMMU_API int viommu_owner_new(struct viommu_pasids *pasids, uint32_t quota,
+				struct viommu_owner **out);
+/*
+ * -EBUSY while one of its PASIDs has more than the owner's own reference (is bound); else all are
+ * freed, 0. NULL is 0.
+ */
 VIOMMU_API int viommu_owner_free(struct viommu_owner *owner);
 /* How many PASIDs it holds. */
 VIOMMU_API uint32_t viommu_owner_count(struct viommu_owner *owner);
 
 /*
- * Allocate the lowest free id in min..max (clipped to the allocator's range), with one reference. 0, -EINVAL (min > max),
- * -ENOSPC (none free), -EDQUOT (quota), -ENOMEM.
+ * Allocate the lowest free id in min..max (clipped to the allocator's range), with one reference.
+ * 0, -EINVAL (min > max), -ENOSPC (none free), -EDQUOT (quota), -ENOMEM.
  */
-VIOMMU_API int viommu_pasid_alloc(struct viommu_owner *owner, uint32_t min, uint32_t max, struct viommu_hp *out);
-/* Take this very id (identity mapping, or an id a real host gave). -EINVAL out of range, -EEXIST taken, -EDQUOT, -ENOMEM. */
+VIOMMU_API int viommu_pasid_alloc(struct viommu_owner *owner, uint32_t min, uint32_t max,
+				  struct viommu_hp *out);
+/*
+ * Take this very id (identity mapping, or an id a real host gave). -EINVAL out of range, -EEXIST
+ * taken, -EDQUOT, -ENOMEM.
+ */
 VIOMMU_API int viommu_pasid_reserve(struct viommu_owner *owner, struct viommu_hp hp);
-/* Give it back. -ENOENT not allocated, -EPERM another's, -EBUSY in use (extra references, or mapped to a guest PASID). */
+/*
+ * Give it back. -ENOENT not allocated, -EPERM another's, -EBUSY in use (extra references, or mapped
+ * to a guest PASID).
+ */
 VIOMMU_API int viommu_pasid_free(struct viommu_owner *owner, struct viommu_hp hp);
 /* Extra references: a bind holds one. -ENOENT, -EPERM, -EOVERFLOW. */
 VIOMMU_API int viommu_pasid_get(struct viommu_owner *owner, struct viommu_hp hp);
 VIOMMU_API void viommu_pasid_put(struct viommu_owner *owner, struct viommu_hp hp);
 
 /*
- * Map gp to hp, both ways, one to one. The owner must hold hp. 0 (also if that very mapping exists), -EINVAL (gp beyond 20
- * bits), -ENOENT / -EPERM (hp), -EEXIST (gp or hp mapped otherwise), -ENOMEM.
+ * Map gp to hp, both ways, one to one. The owner must hold hp. 0 (also if that very mapping
+ * exists), -EINVAL (gp beyond 20 bits), -ENOENT / -EPERM (hp), -EEXIST (gp or hp mapped otherwise),
+ * -ENOMEM.
  */
-VIOMMU_API int viommu_pasid_map(struct viommu_owner *owner, struct viommu_gp gp, struct viommu_hp hp);
+VIOMMU_API int viommu_pasid_map(struct viommu_owner *owner, struct viommu_gp gp,
+				struct viommu_hp hp);
 /* 0 or -ENOENT. */
 VIOMMU_API int viommu_pasid_unmap(struct viommu_owner *owner, struct viommu_gp gp);
 /* 0 or -ENOENT. */
-VIOMMU_API int viommu_pasid_to_host(struct viommu_owner *owner, struct viommu_gp gp, struct viommu_hp *out);
-VIOMMU_API int viommu_pasid_to_guest(struct viommu_owner *owner, struct viommu_hp hp, struct viommu_gp *out);
+VIOMMU_API int viommu_pasid_to_host(struct viommu_owner *owner, struct viommu_gp gp,
+				    struct viommu_hp *out);
+VIOMMU_API int viommu_pasid_to_guest(struct viommu_owner *owner, struct viommu_hp hp,
+				     struct viommu_gp *out);
 
 /* Bytes that the allocator, its owners and their maps take now. */
 VIOMMU_API size_t viommu_pasids_memory(struct viommu_pasids *pasids);

@@ -3,10 +3,12 @@
  * viommu/types.h - words that every other header uses: PASIDs, requests, faults, results.
  *
  * Three kinds of wrong, three mechanisms:
- *   - the caller or the host went wrong: a function returns -errno (see viommu/error.h for the one table);
- *   - the guest or a device went wrong in a way the specification describes: a function returns VIOMMU_FAULTED
- *     and fills a struct viommu_fault;
- *   - viommu itself went wrong: an assertion aborts. Nothing a guest or a device says can cause one.
+ *   - the caller or the host went wrong: a function returns -errno (see viommu/error.h for the one
+ *     table);
+ *   - the guest or a device went wrong in a way the specification describes: a function returns
+ *     VIOMMU_FAULTED and fills a struct viommu_fault;
+ *   - viommu itself went wrong: an assertion aborts. Nothing a guest or a device says can cause
+ *     one.
  */
 #ifndef VIOMMU_TYPES_H
 #define VIOMMU_TYPES_H
@@ -24,15 +26,21 @@ extern "C" {
 #define VIOMMU_API
 #endif
 
-/* A function that translates or accesses returns 0, a negative errno, or this: a fault was described. */
+/*
+ * A function that translates or accesses returns 0, a negative errno, or this: a fault was
+ * described.
+ */
 #define VIOMMU_FAULTED 1
 
 /* PASIDs are 20 bits wide. VIOMMU_NO_PASID stands for a request without PASID. */
 #define VIOMMU_PASID_BITS 20
-#define VIOMMU_PASID_MAX 0xfffffu
-#define VIOMMU_NO_PASID 0xffffffffu
+#define VIOMMU_PASID_MAX  0xfffffu
+#define VIOMMU_NO_PASID   0xffffffffu
 
-/* A guest PASID and a host PASID are different types on purpose: to confuse them is the bug of this field. */
+/*
+ * A guest PASID and a host PASID are different types on purpose: to confuse them is the bug of this
+ * field.
+ */
 struct viommu_gp {
 	uint32_t v;
 };
@@ -41,43 +49,54 @@ struct viommu_hp {
 	uint32_t v;
 };
 
-/* What a request wants, and how it was sent. READ and WRITE may be set together; an atomic needs both. */
-#define VIOMMU_READ 0x01u
+/*
+ * What a request wants, and how it was sent. READ and WRITE may be set together; an atomic needs
+ * both.
+ */
+#define VIOMMU_READ  0x01u
 #define VIOMMU_WRITE 0x02u
-#define VIOMMU_EXEC 0x04u /* Execute-Requested: always ends in a fault, see facts of VER.major */
-#define VIOMMU_PRIV 0x08u /* Privileged-mode Requested (only with a PASID) */
-#define VIOMMU_ATOMIC 0x10u
+/* Execute-Requested: always ends in a fault, see facts of VER.major */
+#define VIOMMU_EXEC        0x04u
+#define VIOMMU_PRIV        0x08u /* Privileged-mode Requested (only with a PASID) */
+#define VIOMMU_ATOMIC      0x10u
 #define VIOMMU_ZERO_LENGTH 0x20u /* a read of no bytes */
 
 /* Kinds of request, as the specification's AT field and message types tell them apart. */
 enum viommu_request {
 	VIOMMU_REQ_UNTRANSLATED = 0,
 	VIOMMU_REQ_TRANSLATION = 1, /* ATS translation request */
-	VIOMMU_REQ_TRANSLATED = 2, /* ATS translated request */
-	VIOMMU_REQ_PAGE = 3, /* page request message */
+	VIOMMU_REQ_TRANSLATED = 2,  /* ATS translated request */
+	VIOMMU_REQ_PAGE = 3,        /* page request message */
 };
 
-/* struct viommu_fault.stage when the fault lies in the root, context or PASID tables, before any stage. */
+/*
+ * struct viommu_fault.stage when the fault lies in the root, context or PASID tables, before any
+ * stage.
+ */
 #define VIOMMU_STAGE_PATH 0xffu
 
 /* struct viommu_fault.flags */
-#define VIOMMU_FAULT_FPD 0x01u /* FPD set somewhere on the path and the reason is qualified: not to be recorded */
+/* FPD set somewhere on the path and the reason is qualified: not to be recorded */
+#define VIOMMU_FAULT_FPD       0x01u
 #define VIOMMU_FAULT_HAS_PASID 0x02u
 
 /* A fault, as the walker or the table path found it. Plain data; 48 bytes. */
 struct viommu_fault {
 	uint8_t reason; /* VTD_FR_*: the specification's fault reason; 0 = no fault */
-	uint8_t stage; /* index in the stack, 0 = the stage the device's address enters; VIOMMU_STAGE_PATH */
-	uint8_t level; /* level of the entry, 1 = the table of 4-KiB entries; 0 = no entry was involved */
-	uint8_t flags; /* VIOMMU_FAULT_* */
-	uint16_t sid; /* requester id: bus << 8 | device << 3 | function */
-	uint8_t access; /* VIOMMU_READ ... of the request */
+	/* index in the stack, 0 = the stage the device's address enters; VIOMMU_STAGE_PATH */
+	uint8_t stage;
+	/* level of the entry, 1 = the table of 4-KiB entries; 0 = no entry was involved */
+	uint8_t level;
+	uint8_t flags;   /* VIOMMU_FAULT_* */
+	uint16_t sid;    /* requester id: bus << 8 | device << 3 | function */
+	uint8_t access;  /* VIOMMU_READ ... of the request */
 	uint8_t request; /* enum viommu_request */
-	uint32_t pasid; /* PASID used, or VIOMMU_NO_PASID */
+	uint32_t pasid;  /* PASID used, or VIOMMU_NO_PASID */
 	uint32_t reserved;
-	uint64_t addr; /* address that the device sent */
+	uint64_t addr;       /* address that the device sent */
 	uint64_t stage_addr; /* address at the input of the stage that faulted */
-	uint64_t entry_addr; /* address of the entry, in the address space its table lives in; 0 if none */
+	/* address of the entry, in the address space its table lives in; 0 if none */
+	uint64_t entry_addr;
 	uint64_t entry; /* value of the entry (first 64 bits), 0 if none or not read */
 };
 
