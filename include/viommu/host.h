@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * viommu/host.h - a host IOMMU: domains, devices, and guest page tables bound to a device's PASIDs.
+ *
+ * The software host keeps real VT-d tables (root, context, PASID directory, PASID entries, second stage) in the memory of this
+ * process and really walks them; its host physical addresses (HPA) are addresses of this process. A domain is one VM: its
+ * memory (GPA -> HPA as second-stage tables) and the PASIDs it owns. A device is a requester id; a bind puts the
+ * guest's first-stage tables, nested on the domain's second stage, into the device's PASID entry.
+ *
+ * Smallest correct use (error checks left out):
+ *	viommu_host_new(NULL, &host);
+ *	viommu_domain_new(host, mem, NULL, &dom);
+ *	viommu_device_new(host, &(struct viommu_device_config){ .size = sizeof(struct viommu_device_config),
+ *				.sid = 0x28, .flags = VIOMMU_DEVICE_PASID }, &dev);
+ *	viommu_pasid_alloc(viommu_domain_owner(dom), 1, VIOMMU_PASID_MAX, &hp);
+ *	viommu_host_bind_gpasid(dev, dom, &(struct viommu_gpasid_bind){ .size = sizeof(struct viommu_gpasid_bind),
+ *				.flags = VIOMMU_GPASID_VALID, .gp = { 5 }, .hp = hp, .addr_width = 48, .gpgd = cr3 });
+ *	... DMA through viommu/dma.h ...
+ *	viommu_host_unbind_gpasid(dev, hp);
+ *
+ * Synchronisation
+ *	function                                   context                 returns when
+ *	viommu_host_new, _free                     owner, nobody else      -
+ *	viommu_domain_*, viommu_device_*           any thread, may sleep   no DMA uses what was removed
+ *	viommu_host_bind*                          any thread, may sleep   the next DMA uses the new tables
+ *	viommu_host_rebind                         any thread, may sleep   no DMA uses the old tables
+ *	viommu_host_unbind*                        any thread, may sleep   no DMA uses the tables, no page request is open
+ *	viommu_host_invalidate (default)           any thread, may sleep   no DMA uses what was invalidated
+ *	viommu_host_invalidate with NO_DRAIN       any thread              at once: accesses that begin later see the change
+ *	viommu_host_drain                          any thread, may sleep   every access that had begun has ended
+ *	viommu_host_page_response, _expire         any thread              at once
+ * None of them may be called between viommu_dma_begin() and viommu_dma_end() of the same thread. All of them may be called
+ * from the callbacks of struct viommu_host_ops, which run on a DMA thread outside of any access, with no lock held,
+ * except that no callback may free the object it was called for.
+ * Completion is synchronous: there is no completion event. A queue that wants to invalidate many things and wait once
+ * uses NO_DRAIN and then one viommu_host_drain().
+ */
+#ifndef VIOMMU_HOST_H
+#define VIOMMU_HOST_H
+
+#include <viommu/mem.h>
+#include <viommu/pasid.h>
+#include <viommu/path.h>
+#include <viommu/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct viommu_host;
+struct viommu_domain;
+struct viommu_device;
+
+/* A page request (VT-d page request descriptor, PCIe PRI), as it goes up to whoever answers. */
+#define VIOMMU_PAGE_REQUEST_LAST 0x01u /* last of its group: wants a response */
+#define VIOMMU_PAGE_REQUEST_PASID 0x02u /* pasid is valid */
+#define VIOMMU_PAGE_REQUEST_GP 0x04u /* gp is valid */
+
+struct viommu_page_request {
+	uint16_t sid;
+	uint16_t prgi; /* page request group index, 9 bits */
+	uint32_t flags; /* VIOMMU_PAGE_REQUEST_* */
+	uint32_t pasid; /* host PASID */
+	struct viommu_gp gp; /* the guest's PASID of that bind */
+	uint32_t access; /* VIOMMU_READ, _WRITE, _PRIV */
+	uint32_t reserved;
+	uint64_t addr; /* page address */
+};
+
+/* Response codes (PCIe PRG response). */
+#define VIOMMU_RESPONSE_SUCCESS 0u
+#define VIOMMU_RESPONSE_INVALID 1u
+#define VIOMMU_RESPONSE_FAILURE 0xfu
+
+/* Callbacks; each may be NULL. ctx is passed through. */
+struct viommu_host_ops {
+	void *ctx;
+	/*
+	 * DMA found no present PASID entry for (dev, pasid; VIOMMU_NO_PASID without). Bind it and return 0: the access is
+	 * retried once. Any other value: the access faults. Absence is never cached.
+	 */
+	int (*miss)(void *ctx, struct viommu_device *dev, uint32_t pasid);
+	/* An access ended in a fault that is to be recorded (not called when FPD suppressed it). */
+	void (*fault)(void *ctx, struct viommu_device *dev, const struct viommu_fault *fault);
+	/* A page request. Answer by viommu_host_page_response(), now or later, from any thread. NULL: answered INVALID. */
+	void (*page_request)(void *ctx, struct viommu_device *dev, const struct viommu_page_request *req);
+};
+
+struct viommu_host_config {
+	size_t size; /* sizeof(struct viommu_host_config) */
+	uint32_t ver; /* VER register; 0 = 0x60 */
+	uint8_t haw; /* host address width 36..52; 0 = 52 */
+	uint8_t reserved[3];
+	uint64_t cap; /* CAP and ECAP of this host; both 0 = viommu_host_default_cap/ecap */
+	uint64_t ecap;
+	uint32_t pasid_min; /* host PASIDs it hands out, inclusive; 0, 0 = 1..VIOMMU_PASID_MAX */
+	uint32_t pasid_max;
+	uint32_t max_devices; /* 0 = 256 */
+	uint32_t max_page_requests; /* page requests open at a time for one device, 1..512; 0 = 512 */
+	struct viommu_host_ops ops;
+};
+
+/* What a software host can do at most: a config's cap and ecap may only clear bits of these. */
+VIOMMU_API uint64_t viommu_host_default_cap(void);
+VIOMMU_API uint64_t viommu_host_default_ecap(void);
+
+/* config may be NULL. 0, -EINVAL (a value out of range or a capability that the host lacks), -ENOMEM. */
+VIOMMU_API int viommu_host_new(const struct viommu_host_config *config, struct viommu_host **out);
+/* NULL is allowed. Devices and domains that are left are freed too; DMA objects must be gone (assertion). */
+VIOMMU_API void viommu_host_free(struct viommu_host *host);
+/* The unit as the table path sees it: capabilities and the address of the root table. mem is NULL: tables are our own. */
+VIOMMU_API void viommu_host_unit(struct viommu_host *host, struct viommu_unit *out);
+/* The allocator of host PASIDs. Borrowed. */
+VIOMMU_API struct viommu_pasids *viommu_host_pasids(struct viommu_host *host);
+
+/* Bytes in use: tables the specification defines, and what the host keeps beside them. */
+struct viommu_host_memory {
+	uint64_t pasid_tables; /* PASID directories and tables */
+	uint64_t pasid_records; /* beside each PASID entry, and the allocator with its maps */
+	uint64_t second_stage; /* domains' tables */
+	uint64_t dma; /* caches of all DMA objects */
+	uint64_t other;
+};
+VIOMMU_API void viommu_host_memory(struct viommu_host *host, struct viommu_host_memory *out);
+
+/* ---- Domains ---------------------------------------------------------------------------------------------------- */
+
+#define VIOMMU_DOMAIN_DIRTY 0x1u /* keep accessed and dirty bits in the second stage (SSADE) */
+#define VIOMMU_DOMAIN_NO_NEST 0x2u /* no guest tables may be nested on it */
+
+struct viommu_domain_config {
+	size_t size;
+	uint32_t flags; /* VIOMMU_DOMAIN_* */
+	uint8_t levels; /* second stage 3, 4, 5; 0 = 4 */
+	uint8_t max_page_lg2; /* largest leaf: 12, 21, 30; 0 = 30 */
+	uint8_t reserved[2];
+	uint32_t pasid_quota; /* host PASIDs it may hold; 0 = no limit */
+	uint32_t reserved2;
+};
+
+/*
+ * A VM: second-stage tables over mem, which follow every region that comes and goes; read-only regions give read-only
+ * pages. mem is borrowed until the domain is freed. 0, -EINVAL, -ENOSPC (no domain id), -ERANGE (a region beyond the levels' reach),
+ * -ENOMEM.
+ */
+VIOMMU_API int viommu_domain_new(struct viommu_host *host, struct viommu_mem *mem,
+				 const struct viommu_domain_config *config, struct viommu_domain **out);
+/* Unbinds what is bound to it on every device, then frees it. NULL is allowed. */
+VIOMMU_API void viommu_domain_free(struct viommu_domain *dom);
+/* Who owns its PASIDs: for viommu_pasid_alloc() and the rest of viommu/pasid.h. Borrowed. */
+VIOMMU_API struct viommu_owner *viommu_domain_owner(struct viommu_domain *dom);
+/* Its second stage as it would stand in a stack (root is an HPA), and its domain id. */
+VIOMMU_API void viommu_domain_stage(struct viommu_domain *dom, struct viommu_stage *out, uint16_t *did);
+
+/* ---- Devices ---------------------------------------------------------------------------------------------------- */
+
+#define VIOMMU_DEVICE_PASID 0x1u /* may send requests with PASID (context entry PASIDE) */
+#define VIOMMU_DEVICE_ATS 0x2u /* may send translation and translated requests (DTE) */
+#define VIOMMU_DEVICE_PRI 0x4u /* may send page requests (PRE); needs ATS */
+
+struct viommu_device_config {
+	size_t size;
+	uint16_t sid; /* requester id */
+	uint16_t reserved;
+	uint32_t flags; /* VIOMMU_DEVICE_* */
+	void *ctx;
+	/*
+	 * For a device with a translation cache of its own (besides viommu_ats): drop what it cached for [addr, addr + bytes) of
+	 * pasid (VIOMMU_NO_PASID: of its requests without; bytes 0: everything of that PASID). Must return only when no request with
+	 * such a translation can follow. Called with no lock held, on the invalidating thread. May be NULL.
+	 */
+	void (*invalidate)(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes);
+};
+
+/* 0, -EINVAL, -EEXIST (sid taken), -ENOSPC (max_devices), -ENOMEM. Its requests fault until something is attached or bound. */
+VIOMMU_API int viommu_device_new(struct viommu_host *host, const struct viommu_device_config *config,
+				 struct viommu_device **out);
+/*
+ * The device vanishes (surprise removal): its context entry goes, all binds end, open page requests are answered FAILURE,
+ * accesses in flight end, later ones fault with 41h. The object stays for the owner to free. 0.
+ */
+VIOMMU_API int viommu_device_unplug(struct viommu_device *dev);
+/* Unplugs and frees. No thread may be inside, or later begin, a DMA call with it. NULL is allowed. */
+VIOMMU_API void viommu_device_free(struct viommu_device *dev);
+VIOMMU_API uint16_t viommu_device_sid(const struct viommu_device *dev);
+
+/* ---- Binds ------------------------------------------------------------------------------------------------------ */
+
+/* What a PASID (or, for viommu_device_attach(), the device's requests without PASID) is translated by. */
+enum viommu_bind_kind {
+	VIOMMU_BIND_NESTED = 1, /* nr stages of the guest's (1 or 2; 0 = none) over the domain's second stage */
+	VIOMMU_BIND_FIRST = 2, /* one first stage whose tables and output are HPAs; no domain's memory in between */
+	VIOMMU_BIND_PASSTHROUGH = 3, /* none: addresses are HPAs, checked to lie in a domain's memory */
+};
+
+struct viommu_bind {
+	size_t size;
+	uint32_t kind; /* enum viommu_bind_kind */
+	uint32_t flags; /* VIOMMU_GPASID_VALID: gp is recorded */
+	struct viommu_gp gp;
+	uint32_t nr; /* stages */
+	struct viommu_stage stage[2]; /* stage[0] is entered first; haw is ignored (the host's), reserved is 0 */
+};
+
+/*
+ * Bind, replace, unbind what translates (dev, hp). dom owns hp and gives the second stage; NULL is allowed only for kinds
+ * FIRST and PASSTHROUGH on attach. 0; -EINVAL (a stage that is not well formed or that the capabilities forbid, hp 0 or beyond
+ * 20 bits, a device without PASID); -ENOENT, -EPERM (hp not allocated, another domain's); -EBUSY (bound: bind; not the
+ * owner's bind: rebind); -EEXIST (gp or hp mapped otherwise); -ENODEV (unplugged); -ENOMEM. unbind of what is not bound: 0.
+ */
+VIOMMU_API int viommu_host_bind(struct viommu_device *dev, struct viommu_domain *dom, struct viommu_hp hp,
+				const struct viommu_bind *bind);
+VIOMMU_API int viommu_host_rebind(struct viommu_device *dev, struct viommu_domain *dom, struct viommu_hp hp,
+				  const struct viommu_bind *bind);
+VIOMMU_API int viommu_host_unbind(struct viommu_device *dev, struct viommu_hp hp);
+
+/* The same for the device's requests without PASID (RID_PASID). Attach replaces what was attached. */
+VIOMMU_API int viommu_device_attach(struct viommu_device *dev, struct viommu_domain *dom,
+				    const struct viommu_bind *bind);
+VIOMMU_API int viommu_device_detach(struct viommu_device *dev);
+
+/* The guest-PASID bind of the 2019 interface (gpasid.h has its historical structures). */
+#define VIOMMU_GPASID_VALID 0x01u /* gp is valid */
+#define VIOMMU_GPASID_SRE 0x02u
+#define VIOMMU_GPASID_WPE 0x04u
+#define VIOMMU_GPASID_EAFE 0x08u
+
+struct viommu_gpasid_bind {
+	size_t size;
+	uint32_t flags; /* VIOMMU_GPASID_* */
+	uint32_t addr_width; /* 48 or 57 */
+	struct viommu_gp gp;
+	struct viommu_hp hp;
+	uint64_t gpgd; /* guest physical address of the top first-stage table; low 12 bits 0 */
+};
+
+VIOMMU_API int viommu_host_bind_gpasid(struct viommu_device *dev, struct viommu_domain *dom,
+				       const struct viommu_gpasid_bind *bind);
+VIOMMU_API int viommu_host_unbind_gpasid(struct viommu_device *dev, struct viommu_hp hp);
+
+/* What is bound: the PASID entry as it stands in the host's table. 0, -ENOENT. hp 0: requests without PASID. */
+VIOMMU_API int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_hp hp, uint64_t pe[8]);
+
+/* ---- Invalidation ----------------------------------------------------------------------------------------------- */
+
+enum viommu_granularity {
+	VIOMMU_INVALIDATE_GLOBAL = 0, /* everything of the host; dom is ignored */
+	VIOMMU_INVALIDATE_DOMAIN = 1,
+	VIOMMU_INVALIDATE_PASID = 2, /* one host PASID of the domain, on every device */
+	VIOMMU_INVALIDATE_RANGE = 3, /* addresses of one host PASID (0: of requests without PASID) */
+};
+
+/* struct viommu_invalidate.flags */
+#define VIOMMU_INVALIDATE_NO_DRAIN 0x1u /* return at once; viommu_host_drain() completes it */
+#define VIOMMU_INVALIDATE_NO_DEVICE 0x2u /* leave the devices' own caches alone (IOTLB only) */
+#define VIOMMU_INVALIDATE_ONLY_DEVICE 0x4u /* the devices' own caches alone */
+#define VIOMMU_INVALIDATE_LEAF 0x8u /* only leaf entries changed */
+
+struct viommu_invalidate {
+	size_t size;
+	uint32_t granularity; /* enum viommu_granularity */
+	uint32_t flags;
+	struct viommu_hp hp;
+	uint32_t reserved;
+	uint64_t addr; /* RANGE */
+	uint64_t bytes; /* RANGE; 0 = to the end */
+};
+
+/* 0, -EINVAL. A PASID that is not bound, a range without translations: 0 (nothing to do is not an error). */
+VIOMMU_API int viommu_host_invalidate(struct viommu_host *host, struct viommu_domain *dom,
+				      const struct viommu_invalidate *inv);
+VIOMMU_API void viommu_host_drain(struct viommu_host *host);
+
+/* ---- Page requests ---------------------------------------------------------------------------------------------- */
+
+struct viommu_page_response {
+	size_t size;
+	uint32_t pasid; /* or VIOMMU_NO_PASID */
+	uint16_t prgi;
+	uint16_t code; /* VIOMMU_RESPONSE_*; any other value counts as FAILURE */
+};
+
+/*
+ * Answer a group: its accesses go on (SUCCESS: they walk again) or fault. 0; -ENOENT: no such group is open (answered before,
+ * expired, unbound: harmless).
+ */
+VIOMMU_API int viommu_host_page_response(struct viommu_device *dev, const struct viommu_page_response *resp);
+/*
+ * Nobody answers: the owner counts time. Answers FAILURE to every group that was already open at the last-but-one call
+ * (so it waited at least one whole period). Returns how many.
+ */
+VIOMMU_API unsigned viommu_host_expire_page_requests(struct viommu_host *host);
+/* Page requests open now on this device. */
+VIOMMU_API unsigned viommu_device_open_requests(struct viommu_device *dev);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

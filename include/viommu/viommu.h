@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* viommu/viommu.h - all of libviommu. */
+#ifndef VIOMMU_VIOMMU_H
+#define VIOMMU_VIOMMU_H
+
+#include <viommu/dma.h>
+#include <viommu/error.h>
+#include <viommu/host.h>
+#include <viommu/mem.h>
+#include <viommu/pasid.h>
+#include <viommu/path.h>
+#include <viommu/types.h>
+#include <viommu/walk.h>
+
+#endif
