@@ -30,30 +30,34 @@ VIOMMU_API int viommu_dma_new(struct viommu_host *host, struct viommu_dma **out)
 VIOMMU_API void viommu_dma_free(struct viommu_dma *dma);
 
 /* flags of accesses, besides VIOMMU_PRIV (with PASID) and VIOMMU_EXEC of types.h */
-#define VIOMMU_DMA_NO_ALLOCATE 0x100u /* destination is not wanted in the caches: non-temporal stores */
+#define VIOMMU_DMA_NO_ALLOCATE \
+	0x100u                    /* destination is not wanted in the caches: non-temporal stores */
 #define VIOMMU_DMA_NO_WAIT 0x200u /* a page request does not park the access: -EAGAIN */
-#define VIOMMU_DMA_NO_PRI 0x400u /* no page request: a missing page is a fault */
+#define VIOMMU_DMA_NO_PRI  0x400u /* no page request: a missing page is a fault */
 
 struct viommu_dma_result {
-	uint64_t done; /* bytes (fill, copy, read, write) or segments' bytes done */
+	uint64_t done;             /* bytes (fill, copy, read, write) or segments' bytes done */
 	struct viommu_fault fault; /* when VIOMMU_FAULTED was returned */
 };
 
 /* pasid: a host PASID, or VIOMMU_NO_PASID. res may be NULL. bytes 0 is a zero-length read, or nothing for a write. */
-VIOMMU_API int viommu_dma_read(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr, void *buf,
-			       size_t bytes, uint32_t flags, struct viommu_dma_result *res);
-VIOMMU_API int viommu_dma_write(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr,
-				const void *buf, size_t bytes, uint32_t flags, struct viommu_dma_result *res);
+VIOMMU_API int viommu_dma_read(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+			       uint64_t addr, void *buf, size_t bytes, uint32_t flags,
+			       struct viommu_dma_result *res);
+VIOMMU_API int viommu_dma_write(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+				uint64_t addr, const void *buf, size_t bytes, uint32_t flags,
+				struct viommu_dma_result *res);
 /* Repeats the 8 bytes of pattern (little-endian, from addr on). */
-VIOMMU_API int viommu_dma_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr,
-			       uint64_t pattern, size_t bytes, uint32_t flags, struct viommu_dma_result *res);
+VIOMMU_API int viommu_dma_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+			       uint64_t addr, uint64_t pattern, size_t bytes, uint32_t flags,
+			       struct viommu_dma_result *res);
 /*
  * Copy between two addresses of one device, also of two PASIDs. Ranges that overlap in the same PASID give what memmove()
  * gives. fault.addr tells which side faulted (fault.access: VIOMMU_READ the source).
  */
-VIOMMU_API int viommu_dma_copy(struct viommu_dma *dma, struct viommu_device *dev, uint32_t dst_pasid, uint64_t dst,
-			       uint32_t src_pasid, uint64_t src, size_t bytes, uint32_t flags,
-			       struct viommu_dma_result *res);
+VIOMMU_API int viommu_dma_copy(struct viommu_dma *dma, struct viommu_device *dev,
+			       uint32_t dst_pasid, uint64_t dst, uint32_t src_pasid, uint64_t src,
+			       size_t bytes, uint32_t flags, struct viommu_dma_result *res);
 
 /* Scatter lists: segments one after the other from / to one buffer. */
 struct viommu_dma_seg {
@@ -61,11 +65,11 @@ struct viommu_dma_seg {
 	uint64_t bytes;
 };
 VIOMMU_API int viommu_dma_readv(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-				const struct viommu_dma_seg *seg, size_t nr, void *buf, uint32_t flags,
-				struct viommu_dma_result *res);
+				const struct viommu_dma_seg *seg, size_t nr, void *buf,
+				uint32_t flags, struct viommu_dma_result *res);
 VIOMMU_API int viommu_dma_writev(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-				 const struct viommu_dma_seg *seg, size_t nr, const void *buf, uint32_t flags,
-				 struct viommu_dma_result *res);
+				 const struct viommu_dma_seg *seg, size_t nr, const void *buf,
+				 uint32_t flags, struct viommu_dma_result *res);
 
 /* Atomics, as PCIe has them: 4 or 8 bytes, naturally aligned (-EINVAL). Need read and write permission. */
 enum viommu_atomic_op {
@@ -74,9 +78,10 @@ enum viommu_atomic_op {
 	VIOMMU_ATOMIC_CAS = 3,
 };
 /* *old receives the value before. compare is used by CAS. */
-VIOMMU_API int viommu_dma_atomic(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr,
-				 unsigned bytes, enum viommu_atomic_op op, uint64_t operand, uint64_t compare,
-				 uint32_t flags, uint64_t *old, struct viommu_dma_result *res);
+VIOMMU_API int viommu_dma_atomic(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+				 uint64_t addr, unsigned bytes, enum viommu_atomic_op op,
+				 uint64_t operand, uint64_t compare, uint32_t flags, uint64_t *old,
+				 struct viommu_dma_result *res);
 
 /* A batch: independent operations, translated together so that their memory latencies overlap. */
 enum viommu_dma_kind {
@@ -93,7 +98,7 @@ struct viommu_dma_op {
 	uint64_t bytes;
 	uint64_t pattern; /* FILL */
 	uint32_t flags;
-	int status; /* out: as the single call returns */
+	int status;                   /* out: as the single call returns */
 	struct viommu_dma_result res; /* out */
 };
 /* Every operation gets its status; their order is not defined. Returns how many have status 0. */
@@ -109,21 +114,22 @@ VIOMMU_API void viommu_dma_begin(struct viommu_dma *dma);
 VIOMMU_API void viommu_dma_end(struct viommu_dma *dma);
 
 struct viommu_dma_span {
-	void *host; /* the byte at addr */
+	void *host;     /* the byte at addr */
 	uint64_t bytes; /* how many follow in the same page */
 };
 /*
  * access: VIOMMU_READ, _WRITE, _PRIV, _ATOMIC. Never parks: a missing page is a fault (fault may be NULL). 0, VIOMMU_FAULTED,
  * -EINVAL. Faults are not reported to the host's fault callback, and the miss callback is not called.
  */
-VIOMMU_API int viommu_dma_translate(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr,
-				    uint32_t access, struct viommu_dma_span *out, struct viommu_fault *fault);
+VIOMMU_API int viommu_dma_translate(struct viommu_dma *dma, struct viommu_device *dev,
+				    uint32_t pasid, uint64_t addr, uint32_t access,
+				    struct viommu_dma_span *out, struct viommu_fault *fault);
 
 /* Counts of one object since it was made. */
 struct viommu_dma_stats {
 	uint64_t misses; /* translations that found nothing in the cache */
-	uint64_t walks; /* of these: walks from the top */
-	uint64_t reads; /* table entries read */
+	uint64_t walks;  /* of these: walks from the top */
+	uint64_t reads;  /* table entries read */
 	uint64_t faults;
 	uint64_t page_requests;
 };
@@ -132,34 +138,39 @@ VIOMMU_API void viommu_dma_stats(const struct viommu_dma *dma, struct viommu_dma
 /* ---- ATS -------------------------------------------------------------------------------------------------------- */
 
 #define VIOMMU_ATS_NO_WRITE 0x1u /* NW: no write permission wanted, no dirty bit set */
-#define VIOMMU_ATS_PRIV 0x2u
+#define VIOMMU_ATS_PRIV     0x2u
 
 struct viommu_ats_result {
 	uint64_t addr; /* translated address (HPA), aligned to its size */
 	uint8_t size_lg2;
-	uint8_t perm; /* VIOMMU_READ | VIOMMU_WRITE; 0 = no translation: send a page request */
+	uint8_t perm;     /* VIOMMU_READ | VIOMMU_WRITE; 0 = no translation: send a page request */
 	uint8_t no_snoop; /* N: the device must not use No-Snoop */
 	uint8_t priv;
 	uint32_t reserved;
 };
 
 /* A translation request. 0 (perm may be 0), VIOMMU_FAULTED (the request ended UR or CA), -EINVAL (device without ATS). */
-VIOMMU_API int viommu_ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr,
-				    uint32_t flags, struct viommu_ats_result *out, struct viommu_fault *fault);
+VIOMMU_API int viommu_ats_translate(struct viommu_dma *dma, struct viommu_device *dev,
+				    uint32_t pasid, uint64_t addr, uint32_t flags,
+				    struct viommu_ats_result *out, struct viommu_fault *fault);
 
 /*
  * A device TLB: caches translations of one device, honours invalidations, sends page requests for what is missing.
  * Accesses use translated requests. Belongs to the device: freed before it. Any number of threads, each with its own dma.
  */
 struct viommu_devtlb;
-VIOMMU_API int viommu_devtlb_new(struct viommu_device *dev, unsigned entries, struct viommu_devtlb **out);
+VIOMMU_API int viommu_devtlb_new(struct viommu_device *dev, unsigned entries,
+				 struct viommu_devtlb **out);
 VIOMMU_API void viommu_devtlb_free(struct viommu_devtlb *tlb);
-VIOMMU_API int viommu_devtlb_read(struct viommu_devtlb *tlb, struct viommu_dma *dma, uint32_t pasid, uint64_t addr,
-				  void *buf, size_t bytes, uint32_t flags, struct viommu_dma_result *res);
-VIOMMU_API int viommu_devtlb_write(struct viommu_devtlb *tlb, struct viommu_dma *dma, uint32_t pasid, uint64_t addr,
-				   const void *buf, size_t bytes, uint32_t flags, struct viommu_dma_result *res);
+VIOMMU_API int viommu_devtlb_read(struct viommu_devtlb *tlb, struct viommu_dma *dma, uint32_t pasid,
+				  uint64_t addr, void *buf, size_t bytes, uint32_t flags,
+				  struct viommu_dma_result *res);
+VIOMMU_API int viommu_devtlb_write(struct viommu_devtlb *tlb, struct viommu_dma *dma,
+				   uint32_t pasid, uint64_t addr, const void *buf, size_t bytes,
+				   uint32_t flags, struct viommu_dma_result *res);
 /* Entries that are valid now, hits and misses so far. */
-VIOMMU_API void viommu_devtlb_stats(struct viommu_devtlb *tlb, unsigned *valid, uint64_t *hits, uint64_t *misses);
+VIOMMU_API void viommu_devtlb_stats(struct viommu_devtlb *tlb, unsigned *valid, uint64_t *hits,
+				    uint64_t *misses);
 
 #ifdef __cplusplus
 }

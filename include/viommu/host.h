@@ -52,17 +52,17 @@ struct viommu_domain;
 struct viommu_device;
 
 /* A page request (VT-d page request descriptor, PCIe PRI), as it goes up to whoever answers. */
-#define VIOMMU_PAGE_REQUEST_LAST 0x01u /* last of its group: wants a response */
+#define VIOMMU_PAGE_REQUEST_LAST  0x01u /* last of its group: wants a response */
 #define VIOMMU_PAGE_REQUEST_PASID 0x02u /* pasid is valid */
-#define VIOMMU_PAGE_REQUEST_GP 0x04u /* gp is valid */
+#define VIOMMU_PAGE_REQUEST_GP    0x04u /* gp is valid */
 
 struct viommu_page_request {
 	uint16_t sid;
-	uint16_t prgi; /* page request group index, 9 bits */
-	uint32_t flags; /* VIOMMU_PAGE_REQUEST_* */
-	uint32_t pasid; /* host PASID */
+	uint16_t prgi;       /* page request group index, 9 bits */
+	uint32_t flags;      /* VIOMMU_PAGE_REQUEST_* */
+	uint32_t pasid;      /* host PASID */
 	struct viommu_gp gp; /* the guest's PASID of that bind */
-	uint32_t access; /* VIOMMU_READ, _WRITE, _PRIV */
+	uint32_t access;     /* VIOMMU_READ, _WRITE, _PRIV */
 	uint32_t reserved;
 	uint64_t addr; /* page address */
 };
@@ -83,20 +83,22 @@ struct viommu_host_ops {
 	/* An access ended in a fault that is to be recorded (not called when FPD suppressed it). */
 	void (*fault)(void *ctx, struct viommu_device *dev, const struct viommu_fault *fault);
 	/* A page request. Answer by viommu_host_page_response(), now or later, from any thread. NULL: answered INVALID. */
-	void (*page_request)(void *ctx, struct viommu_device *dev, const struct viommu_page_request *req);
+	void (*page_request)(void *ctx, struct viommu_device *dev,
+			     const struct viommu_page_request *req);
 };
 
 struct viommu_host_config {
-	size_t size; /* sizeof(struct viommu_host_config) */
+	size_t size;  /* sizeof(struct viommu_host_config) */
 	uint32_t ver; /* VER register; 0 = 0x60 */
-	uint8_t haw; /* host address width 36..52; 0 = 52 */
+	uint8_t haw;  /* host address width 36..52; 0 = 52 */
 	uint8_t reserved[3];
 	uint64_t cap; /* CAP and ECAP of this host; both 0 = viommu_host_default_cap/ecap */
 	uint64_t ecap;
 	uint32_t pasid_min; /* host PASIDs it hands out, inclusive; 0, 0 = 1..VIOMMU_PASID_MAX */
 	uint32_t pasid_max;
 	uint32_t max_devices; /* 0 = 256 */
-	uint32_t max_page_requests; /* page requests open at a time for one device, 1..512; 0 = 512 */
+	uint32_t
+		max_page_requests; /* page requests open at a time for one device, 1..512; 0 = 512 */
 	struct viommu_host_ops ops;
 };
 
@@ -115,23 +117,23 @@ VIOMMU_API struct viommu_pasids *viommu_host_pasids(struct viommu_host *host);
 
 /* Bytes in use: tables the specification defines, and what the host keeps beside them. */
 struct viommu_host_memory {
-	uint64_t pasid_tables; /* PASID directories and tables */
+	uint64_t pasid_tables;  /* PASID directories and tables */
 	uint64_t pasid_records; /* beside each PASID entry, and the allocator with its maps */
-	uint64_t second_stage; /* domains' tables */
-	uint64_t dma; /* caches of all DMA objects */
+	uint64_t second_stage;  /* domains' tables */
+	uint64_t dma;           /* caches of all DMA objects */
 	uint64_t other;
 };
 VIOMMU_API void viommu_host_memory(struct viommu_host *host, struct viommu_host_memory *out);
 
 /* ---- Domains ---------------------------------------------------------------------------------------------------- */
 
-#define VIOMMU_DOMAIN_DIRTY 0x1u /* keep accessed and dirty bits in the second stage (SSADE) */
+#define VIOMMU_DOMAIN_DIRTY   0x1u /* keep accessed and dirty bits in the second stage (SSADE) */
 #define VIOMMU_DOMAIN_NO_NEST 0x2u /* no guest tables may be nested on it */
 
 struct viommu_domain_config {
 	size_t size;
-	uint32_t flags; /* VIOMMU_DOMAIN_* */
-	uint8_t levels; /* second stage 3, 4, 5; 0 = 4 */
+	uint32_t flags;       /* VIOMMU_DOMAIN_* */
+	uint8_t levels;       /* second stage 3, 4, 5; 0 = 4 */
 	uint8_t max_page_lg2; /* largest leaf: 12, 21, 30; 0 = 30 */
 	uint8_t reserved[2];
 	uint32_t pasid_quota; /* host PASIDs it may hold; 0 = no limit */
@@ -144,19 +146,21 @@ struct viommu_domain_config {
  * -ENOMEM.
  */
 VIOMMU_API int viommu_domain_new(struct viommu_host *host, struct viommu_mem *mem,
-				 const struct viommu_domain_config *config, struct viommu_domain **out);
+				 const struct viommu_domain_config *config,
+				 struct viommu_domain **out);
 /* Unbinds what is bound to it on every device, then frees it. NULL is allowed. */
 VIOMMU_API void viommu_domain_free(struct viommu_domain *dom);
 /* Who owns its PASIDs: for viommu_pasid_alloc() and the rest of viommu/pasid.h. Borrowed. */
 VIOMMU_API struct viommu_owner *viommu_domain_owner(struct viommu_domain *dom);
 /* Its second stage as it would stand in a stack (root is an HPA), and its domain id. */
-VIOMMU_API void viommu_domain_stage(struct viommu_domain *dom, struct viommu_stage *out, uint16_t *did);
+VIOMMU_API void viommu_domain_stage(struct viommu_domain *dom, struct viommu_stage *out,
+				    uint16_t *did);
 
 /* ---- Devices ---------------------------------------------------------------------------------------------------- */
 
 #define VIOMMU_DEVICE_PASID 0x1u /* may send requests with PASID (context entry PASIDE) */
-#define VIOMMU_DEVICE_ATS 0x2u /* may send translation and translated requests (DTE) */
-#define VIOMMU_DEVICE_PRI 0x4u /* may send page requests (PRE); needs ATS */
+#define VIOMMU_DEVICE_ATS   0x2u /* may send translation and translated requests (DTE) */
+#define VIOMMU_DEVICE_PRI   0x4u /* may send page requests (PRE); needs ATS */
 
 struct viommu_device_config {
 	size_t size;
@@ -173,7 +177,8 @@ struct viommu_device_config {
 };
 
 /* 0, -EINVAL, -EEXIST (sid taken), -ENOSPC (max_devices), -ENOMEM. Its requests fault until something is attached or bound. */
-VIOMMU_API int viommu_device_new(struct viommu_host *host, const struct viommu_device_config *config,
+VIOMMU_API int viommu_device_new(struct viommu_host *host,
+				 const struct viommu_device_config *config,
 				 struct viommu_device **out);
 /*
  * The device vanishes (surprise removal): its context entry goes, all binds end, open page requests are answered FAILURE,
@@ -188,18 +193,22 @@ VIOMMU_API uint16_t viommu_device_sid(const struct viommu_device *dev);
 
 /* What a PASID (or, for viommu_device_attach(), the device's requests without PASID) is translated by. */
 enum viommu_bind_kind {
-	VIOMMU_BIND_NESTED = 1, /* nr stages of the guest's (1 or 2; 0 = none) over the domain's second stage */
-	VIOMMU_BIND_FIRST = 2, /* one first stage whose tables and output are HPAs; no domain's memory in between */
-	VIOMMU_BIND_PASSTHROUGH = 3, /* none: addresses are HPAs, checked to lie in a domain's memory */
+	VIOMMU_BIND_NESTED =
+		1, /* nr stages of the guest's (1 or 2; 0 = none) over the domain's second stage */
+	VIOMMU_BIND_FIRST =
+		2, /* one first stage whose tables and output are HPAs; no domain's memory in between */
+	VIOMMU_BIND_PASSTHROUGH =
+		3, /* none: addresses are HPAs, checked to lie in a domain's memory */
 };
 
 struct viommu_bind {
 	size_t size;
-	uint32_t kind; /* enum viommu_bind_kind */
+	uint32_t kind;  /* enum viommu_bind_kind */
 	uint32_t flags; /* VIOMMU_GPASID_VALID: gp is recorded */
 	struct viommu_gp gp;
 	uint32_t nr; /* stages */
-	struct viommu_stage stage[2]; /* stage[0] is entered first; haw is ignored (the host's), reserved is 0 */
+	struct viommu_stage stage
+		[2]; /* stage[0] is entered first; haw is ignored (the host's), reserved is 0 */
 };
 
 /*
@@ -208,10 +217,10 @@ struct viommu_bind {
  * 20 bits, a device without PASID); -ENOENT, -EPERM (hp not allocated, another domain's); -EBUSY (bound: bind; not the
  * owner's bind: rebind); -EEXIST (gp or hp mapped otherwise); -ENODEV (unplugged); -ENOMEM. unbind of what is not bound: 0.
  */
-VIOMMU_API int viommu_host_bind(struct viommu_device *dev, struct viommu_domain *dom, struct viommu_hp hp,
-				const struct viommu_bind *bind);
-VIOMMU_API int viommu_host_rebind(struct viommu_device *dev, struct viommu_domain *dom, struct viommu_hp hp,
-				  const struct viommu_bind *bind);
+VIOMMU_API int viommu_host_bind(struct viommu_device *dev, struct viommu_domain *dom,
+				struct viommu_hp hp, const struct viommu_bind *bind);
+VIOMMU_API int viommu_host_rebind(struct viommu_device *dev, struct viommu_domain *dom,
+				  struct viommu_hp hp, const struct viommu_bind *bind);
 VIOMMU_API int viommu_host_unbind(struct viommu_device *dev, struct viommu_hp hp);
 
 /* The same for the device's requests without PASID (RID_PASID). Attach replaces what was attached. */
@@ -221,13 +230,13 @@ VIOMMU_API int viommu_device_detach(struct viommu_device *dev);
 
 /* The guest-PASID bind of the 2019 interface (gpasid.h has its historical structures). */
 #define VIOMMU_GPASID_VALID 0x01u /* gp is valid */
-#define VIOMMU_GPASID_SRE 0x02u
-#define VIOMMU_GPASID_WPE 0x04u
-#define VIOMMU_GPASID_EAFE 0x08u
+#define VIOMMU_GPASID_SRE   0x02u
+#define VIOMMU_GPASID_WPE   0x04u
+#define VIOMMU_GPASID_EAFE  0x08u
 
 struct viommu_gpasid_bind {
 	size_t size;
-	uint32_t flags; /* VIOMMU_GPASID_* */
+	uint32_t flags;      /* VIOMMU_GPASID_* */
 	uint32_t addr_width; /* 48 or 57 */
 	struct viommu_gp gp;
 	struct viommu_hp hp;
@@ -239,7 +248,8 @@ VIOMMU_API int viommu_host_bind_gpasid(struct viommu_device *dev, struct viommu_
 VIOMMU_API int viommu_host_unbind_gpasid(struct viommu_device *dev, struct viommu_hp hp);
 
 /* What is bound: the PASID entry as it stands in the host's table. 0, -ENOENT. hp 0: requests without PASID. */
-VIOMMU_API int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_hp hp, uint64_t pe[8]);
+VIOMMU_API int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_hp hp,
+				       uint64_t pe[8]);
 
 /* ---- Invalidation ----------------------------------------------------------------------------------------------- */
 
@@ -247,14 +257,15 @@ enum viommu_granularity {
 	VIOMMU_INVALIDATE_GLOBAL = 0, /* everything of the host; dom is ignored */
 	VIOMMU_INVALIDATE_DOMAIN = 1,
 	VIOMMU_INVALIDATE_PASID = 2, /* one host PASID of the domain, on every device */
-	VIOMMU_INVALIDATE_RANGE = 3, /* addresses of one host PASID (0: of requests without PASID) */
+	VIOMMU_INVALIDATE_RANGE =
+		3, /* addresses of one host PASID (0: of requests without PASID) */
 };
 
 /* struct viommu_invalidate.flags */
-#define VIOMMU_INVALIDATE_NO_DRAIN 0x1u /* return at once; viommu_host_drain() completes it */
-#define VIOMMU_INVALIDATE_NO_DEVICE 0x2u /* leave the devices' own caches alone (IOTLB only) */
+#define VIOMMU_INVALIDATE_NO_DRAIN    0x1u /* return at once; viommu_host_drain() completes it */
+#define VIOMMU_INVALIDATE_NO_DEVICE   0x2u /* leave the devices' own caches alone (IOTLB only) */
 #define VIOMMU_INVALIDATE_ONLY_DEVICE 0x4u /* the devices' own caches alone */
-#define VIOMMU_INVALIDATE_LEAF 0x8u /* only leaf entries changed */
+#define VIOMMU_INVALIDATE_LEAF        0x8u /* only leaf entries changed */
 
 struct viommu_invalidate {
 	size_t size;
@@ -262,7 +273,7 @@ struct viommu_invalidate {
 	uint32_t flags;
 	struct viommu_hp hp;
 	uint32_t reserved;
-	uint64_t addr; /* RANGE */
+	uint64_t addr;  /* RANGE */
 	uint64_t bytes; /* RANGE; 0 = to the end */
 };
 
@@ -284,7 +295,8 @@ struct viommu_page_response {
  * Answer a group: its accesses go on (SUCCESS: they walk again) or fault. 0; -ENOENT: no such group is open (answered before,
  * expired, unbound: harmless).
  */
-VIOMMU_API int viommu_host_page_response(struct viommu_device *dev, const struct viommu_page_response *resp);
+VIOMMU_API int viommu_host_page_response(struct viommu_device *dev,
+					 const struct viommu_page_response *resp);
 /*
  * Nobody answers: the owner counts time. Answers FAILURE to every group that was already open at the last-but-one call
  * (so it waited at least one whole period). Returns how many.
