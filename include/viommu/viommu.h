@@ -10,6 +10,7 @@
 #include <viommu/pasid.h>
 #include <viommu/path.h>
 #include <viommu/types.h>
+#include <viommu/vtd.h>
 #include <viommu/walk.h>
 
 #endif
