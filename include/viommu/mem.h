@@ -24,7 +24,7 @@
  *	function                                  context
  *	viommu_mem_new, _free                     owner, nobody else uses the object
  *	viommu_mem_add_*, _remove                 any thread; serialised inside; may sleep
- *	viommu_mem_read, _write, _load64, .. any thread, any number at once, while regions come and go too
+ *	viommu_mem_read, _write, _load64, ...     any thread, any number at once, while regions change
  * viommu_mem_remove() returns only when no access (these functions, or DMA through a host) can
  * touch the region any more. It must not be called from inside a callback of the library.
  */

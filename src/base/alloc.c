@@ -85,11 +85,12 @@ void *viommu__alloc(size_t size)
 
 void *viommu__calloc(size_t n, size_t size)
 {
-	if (hook_refuses())
+	size_t bytes;
+
+	/* calloc() checks as well, but under a sanitizer its refusal is an abort. */
+	if (hook_refuses() || mul_overflows(n, size, &bytes))
 		return NULL;
-	if (!n || !size)
-		n = size = 1;
-	return hook_allocated(calloc(n, size));
+	return hook_allocated(calloc(1, bytes ? bytes : 1));
 }
 
 void *viommu__alloc_aligned(size_t align, size_t size)

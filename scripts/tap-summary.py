@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""tap-summary.py TESTLOG.json STATUS
+
+Counts the subtests in a log of 'meson test' and prints them as "passed failed skipped". A test
+without TAP output is one subtest. A test that meson calls failed has at least one failure, whatever
+its output says: a crash or a timeout loses the rest of its plan. STATUS is the exit status of
+'meson test': not zero, with no failure in the log, is one failure.
+"""
+
+import json
+import os
+import re
+import sys
+
+LINE = re.compile(r"^(not )?ok\b[ \t]*\d*[ \t]*-?[ \t]*(.*)$")
+
+
+def count_tap(text):
+    passed = failed = skipped = 0
+    for line in text.splitlines():
+        m = LINE.match(line)
+        if not m:
+            continue
+        if re.search(r"#\s*SKIP", m[2], re.I):
+            skipped += 1
+        elif m[1] and not re.search(r"#\s*TODO", m[2], re.I):
+            failed += 1
+        else:
+            passed += 1
+    return passed, failed, skipped
+
+
+def count_test(test):
+    result = test["result"]
+    passed, failed, skipped = count_tap(test.get("stdout") or "")
+    if result in ("FAIL", "TIMEOUT", "INTERRUPT", "ERROR", "UNEXPECTEDPASS"):
+        return passed, max(failed, 1), skipped
+    if result == "SKIP":
+        return passed, failed, max(skipped, 1)
+    if passed + failed + skipped == 0:
+        return 1, 0, 0
+    return passed, failed, skipped
+
+
+def main():
+    path, status = sys.argv[1], int(sys.argv[2])
+    total = [0, 0, 0]
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            for line in f:
+                total = [a + b for a, b in zip(total, count_test(json.loads(line)))]
+    elif status == 0:
+        print("(no tests in this stage)")
+    if status != 0 and total[1] == 0:
+        total[1] = 1
+    print(*total)
+
+
+if __name__ == "__main__":
+    main()
