@@ -2,15 +2,17 @@
 /*
  * viommu/dma.h - what a device model sees: memory by (device, PASID, address).
  *
- * Each thread that does DMA owns one struct viommu_dma: its translation caches (32 KiB) and its in-flight marker. An access
- * is translated through the stages bound to (device, PASID) and copies bytes at once; nothing is copied that a permission or an
- * invalidation forbids.
+ * Each thread that does DMA owns one struct viommu_dma: its translation caches (32 KiB) and its
+ * in-flight marker. An access is translated through the stages bound to (device, PASID) and copies
+ * bytes at once; nothing is copied that a permission or an invalidation forbids.
  *
- * Results. 0: all bytes done. VIOMMU_FAULTED: res->fault says why, res->done how many bytes were done before it. -EAGAIN:
- * only with VIOMMU_DMA_NO_WAIT: a page request is open; repeat the access after it was answered. -EINVAL: bad argument.
+ * Results. 0: all bytes done. VIOMMU_FAULTED: res->fault says why, res->done how many bytes were
+ * done before it. -EAGAIN: only with VIOMMU_DMA_NO_WAIT: a page request is open; repeat the access
+ * after it was answered. -EINVAL: bad argument.
  *
- * Synchronisation: one object belongs to one thread at a time; any number of objects work at once, with each other and
- * with every call of viommu/host.h. A span from viommu_dma_translate() may be used until viommu_dma_end().
+ * Synchronisation: one object belongs to one thread at a time; any number of objects work at once,
+ * with each other and with every call of viommu/host.h. A span from viommu_dma_translate() may be
+ * used until viommu_dma_end().
  */
 #ifndef VIOMMU_DMA_H
 #define VIOMMU_DMA_H
@@ -30,17 +32,20 @@ VIOMMU_API int viommu_dma_new(struct viommu_host *host, struct viommu_dma **out)
 VIOMMU_API void viommu_dma_free(struct viommu_dma *dma);
 
 /* flags of accesses, besides VIOMMU_PRIV (with PASID) and VIOMMU_EXEC of types.h */
-#define VIOMMU_DMA_NO_ALLOCATE \
-	0x100u                    /* destination is not wanted in the caches: non-temporal stores */
-#define VIOMMU_DMA_NO_WAIT 0x200u /* a page request does not park the access: -EAGAIN */
-#define VIOMMU_DMA_NO_PRI  0x400u /* no page request: a missing page is a fault */
+/* destination is not wanted in the caches: non-temporal stores */
+#define VIOMMU_DMA_NO_ALLOCATE 0x100u
+#define VIOMMU_DMA_NO_WAIT     0x200u /* a page request does not park the access: -EAGAIN */
+#define VIOMMU_DMA_NO_PRI      0x400u /* no page request: a missing page is a fault */
 
 struct viommu_dma_result {
 	uint64_t done;             /* bytes (fill, copy, read, write) or segments' bytes done */
 	struct viommu_fault fault; /* when VIOMMU_FAULTED was returned */
 };
 
-/* pasid: a host PASID, or VIOMMU_NO_PASID. res may be NULL. bytes 0 is a zero-length read, or nothing for a write. */
+/*
+ * pasid: a host PASID, or VIOMMU_NO_PASID. res may be NULL. bytes 0 is a zero-length read, or
+ * nothing for a write.
+ */
 VIOMMU_API int viommu_dma_read(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 			       uint64_t addr, void *buf, size_t bytes, uint32_t flags,
 			       struct viommu_dma_result *res);
@@ -52,8 +57,9 @@ VIOMMU_API int viommu_dma_fill(struct viommu_dma *dma, struct viommu_device *dev
 			       uint64_t addr, uint64_t pattern, size_t bytes, uint32_t flags,
 			       struct viommu_dma_result *res);
 /*
- * Copy between two addresses of one device, also of two PASIDs. Ranges that overlap in the same PASID give what memmove()
- * gives. fault.addr tells which side faulted (fault.access: VIOMMU_READ the source).
+ * Copy between two addresses of one device, also of two PASIDs. Ranges that overlap in the same
+ * PASID give what memmove() gives. fault.addr tells which side faulted (fault.access: VIOMMU_READ
+ * the source).
  */
 VIOMMU_API int viommu_dma_copy(struct viommu_dma *dma, struct viommu_device *dev,
 			       uint32_t dst_pasid, uint64_t dst, uint32_t src_pasid, uint64_t src,
@@ -71,7 +77,10 @@ VIOMMU_API int viommu_dma_writev(struct viommu_dma *dma, struct viommu_device *d
 				 const struct viommu_dma_seg *seg, size_t nr, const void *buf,
 				 uint32_t flags, struct viommu_dma_result *res);
 
-/* Atomics, as PCIe has them: 4 or 8 bytes, naturally aligned (-EINVAL). Need read and write permission. */
+/*
+ * Atomics, as PCIe has them: 4 or 8 bytes, naturally aligned (-EINVAL). Need read and write
+ * permission.
+ */
 enum viommu_atomic_op {
 	VIOMMU_ATOMIC_FETCH_ADD = 1,
 	VIOMMU_ATOMIC_SWAP = 2,
@@ -104,11 +113,11 @@ struct viommu_dma_op {
 /* Every operation gets its status; their order is not defined. Returns how many have status 0. */
 VIOMMU_API size_t viommu_dma_batch(struct viommu_dma *dma, struct viommu_dma_op *ops, size_t nr);
 
-/* ---- Translation alone ------------------------------------------------------------------------------------------ */
+/* ---- Translation alone ----------------------------------------------------------------------- */
 
 /*
- * Between begin and end, spans stay valid: unbind, invalidation and the removal of memory wait for the end. Keep it short, call
- * nothing of viommu/host.h in between. They do not nest.
+ * Between begin and end, spans stay valid: unbind, invalidation and the removal of memory wait for
+ * the end. Keep it short, call nothing of viommu/host.h in between. They do not nest.
  */
 VIOMMU_API void viommu_dma_begin(struct viommu_dma *dma);
 VIOMMU_API void viommu_dma_end(struct viommu_dma *dma);
@@ -118,8 +127,9 @@ struct viommu_dma_span {
 	uint64_t bytes; /* how many follow in the same page */
 };
 /*
- * access: VIOMMU_READ, _WRITE, _PRIV, _ATOMIC. Never parks: a missing page is a fault (fault may be NULL). 0, VIOMMU_FAULTED,
- * -EINVAL. Faults are not reported to the host's fault callback, and the miss callback is not called.
+ * access: VIOMMU_READ, _WRITE, _PRIV, _ATOMIC. Never parks: a missing page is a fault (fault may be
+ * NULL). 0, VIOMMU_FAULTED, -EINVAL. Faults are not reported to the host's fault callback, and the
+ * miss callback is not called.
  */
 VIOMMU_API int viommu_dma_translate(struct viommu_dma *dma, struct viommu_device *dev,
 				    uint32_t pasid, uint64_t addr, uint32_t access,
@@ -135,7 +145,7 @@ struct viommu_dma_stats {
 };
 VIOMMU_API void viommu_dma_stats(const struct viommu_dma *dma, struct viommu_dma_stats *out);
 
-/* ---- ATS -------------------------------------------------------------------------------------------------------- */
+/* ---- ATS ------------------------------------------------------------------------------------- */
 
 #define VIOMMU_ATS_NO_WRITE 0x1u /* NW: no write permission wanted, no dirty bit set */
 #define VIOMMU_ATS_PRIV     0x2u
@@ -149,14 +159,18 @@ struct viommu_ats_result {
 	uint32_t reserved;
 };
 
-/* A translation request. 0 (perm may be 0), VIOMMU_FAULTED (the request ended UR or CA), -EINVAL (device without ATS). */
+/*
+ * A translation request. 0 (perm may be 0), VIOMMU_FAULTED (the request ended UR or CA), -EINVAL
+ * (device without ATS).
+ */
 VIOMMU_API int viommu_ats_translate(struct viommu_dma *dma, struct viommu_device *dev,
 				    uint32_t pasid, uint64_t addr, uint32_t flags,
 				    struct viommu_ats_result *out, struct viommu_fault *fault);
 
 /*
- * A device TLB: caches translations of one device, honours invalidations, sends page requests for what is missing.
- * Accesses use translated requests. Belongs to the device: freed before it. Any number of threads, each with its own dma.
+ * A device TLB: caches translations of one device, honours invalidations, sends page requests for
+ * what is missing. Accesses use translated requests. Belongs to the device: freed before it. Any
+ * number of threads, each with its own dma.
  */
 struct viommu_devtlb;
 VIOMMU_API int viommu_devtlb_new(struct viommu_device *dev, unsigned entries,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * viommu/error.h - what each errno means, everywhere in this library. Functions return them negated.
+ * viommu/error.h - what each errno means, everywhere in this library. Functions return them
+ * negated.
  *
  *	EINVAL		an argument is out of its range, not aligned, or not allowed in this combination
  *	EFAULT		an address lies in no region of guest memory (or is written and read-only)

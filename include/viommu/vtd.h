@@ -13,9 +13,10 @@
  *	I(NAME, hi, lo, "text")                ignored: software may leave anything there
  *	C(NAME, hi, lo, REG, BIT, "text")      field that is reserved unless REG.BIT (CAP or ECAP) is 1
  *
- * Bit numbers are those of the whole structure (bit 64 is bit 0 of the second 64-bit word). A bit no
- * line covers is reserved: software writes 0, hardware checks 0 where the entry is present. Address
- * fields hold page numbers as a field; use `word & VTD_MASK(NAME)` to get the address itself.
+ * Bit numbers are those of the whole structure (bit 64 is bit 0 of the second 64-bit word). A bit
+ * no line covers is reserved: software writes 0, hardware checks 0 where the entry is present.
+ * Address fields hold page numbers as a field; use `word & VTD_MASK(NAME)` to get the address
+ * itself.
  *
  * From a list come the constants NAME_HI and NAME_LO and everything below:
  *
@@ -446,7 +447,9 @@ enum {
 	F(VTD_FSTS_ITE, 6, 6, "invalidation time-out error")   \
 	F(VTD_FSTS_FRI, 15, 8, "first filled fault record")
 
-/* Event registers share one layout: fault (FE), invalidation (IE), page request (PE) and perfmon. */
+/*
+ * Event registers share one layout: fault (FE), invalidation (IE), page request (PE) and perfmon.
+ */
 #define VTD_EVCTL_FIELDS(F, I, C)                    \
 	F(VTD_EVCTL_IP, 30, 30, "interrupt pending") \
 	F(VTD_EVCTL_IM, 31, 31, "interrupt mask")
@@ -660,7 +663,8 @@ enum {
 /* ------------------------------------------------------------------------------------------------
  * Register map.
  *
- * R(NAME, base, offset, width, count, LAYOUT, reset, writable, rw1c, sticky, REG, need, flags, text)
+ * R(NAME, base, offset, width, count, LAYOUT, reset, writable, rw1c, sticky, REG, need, flags,
+ * text)
  *
  * base     FIX: offset counts from the block; IRO, FRO: from 16 * ECAP.IRO, 16 * CAP.FRO
  * width    bits of one register; count registers follow each other (FRCD halves: stride 16)
@@ -822,8 +826,8 @@ enum {
 	  VIOMMU_SPEC_REG_PER_RECORD | VIOMMU_SPEC_REG_HOOK, "fault record, high half")
 
 /* ------------------------------------------------------------------------------------------------
- * Invalidation queue descriptors. Types 1 to 5 are 128 bits (in a 256-bit queue the second half must
- * be 0), the others 256 bits. TYPEX is the upper half of the type and 0 in all present kinds.
+ * Invalidation queue descriptors. Types 1 to 5 are 128 bits (in a 256-bit queue the second half
+ * must be 0), the others 256 bits. TYPEX is the upper half of the type and 0 in all present kinds.
  */
 
 #define VTD_IQ_FIELDS(F, I, C)       \

@@ -2,8 +2,8 @@
 /*
  * vtd.c - the lists of vtd.h as tables, and look-up in them.
  *
- * VT-d 5.10: every structure, register and fault reason of vtd.h. No behaviour: what a field does is
- * elsewhere.
+ * VT-d 5.10: every structure, register and fault reason of vtd.h. No behaviour: what a field does
+ * is elsewhere.
  */
 #include <string.h>
 
@@ -202,7 +202,9 @@ int viommu_fault_is_logged(unsigned int code, enum viommu_outcome outcome)
 	case VTD_OUT_IR:
 		return 1;
 	case VTD_OUT_S0:
-		/* The device may try again, but memory did not take the update: that is recorded. */
+		/*
+		 * The device may try again, but memory did not take the update: that is recorded.
+		 */
 		return code == VTD_FR_FS_AD_FAILED;
 	default:
 		return 0;

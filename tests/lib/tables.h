@@ -53,7 +53,9 @@ void tables_free(struct tables *t);
 /* Gives all pages back and zeroes those that were used. Stages of this arena are void then. */
 void tables_reset(struct tables *t);
 
-/* A zeroed page: its physical address. Aborts when the arena is full (tables_left first, or more). */
+/*
+ * A zeroed page: its physical address. Aborts when the arena is full (tables_left first, or more).
+ */
 uint64_t tables_page(struct tables *t);
 uint64_t tables_left(const struct tables *t); /* in pages */
 /* Where a physical address of the arena lies in this process; NULL outside. */
@@ -78,7 +80,9 @@ static inline int tables_add_to(const struct tables *t, struct viommu_mem *mem)
 #define TABLES_WINDOW UINT64_C(0x1000000000) /* 64 GiB up */
 #define TABLES_SAME   UINT64_MAX             /* `next`: at their physical addresses */
 
-/* One stage. Set `next`, `upper` and `page_flags` after tables_stage_init(), before the first map. */
+/*
+ * One stage. Set `next`, `upper` and `page_flags` after tables_stage_init(), before the first map.
+ */
 struct tables_stage {
 	struct tables *t;
 	struct tables_stage *below; /* NULL: its tables have physical addresses */
@@ -96,8 +100,8 @@ void tables_stage_init(struct tables_stage *s, struct tables *t, struct tables_s
 uint64_t tables_root(struct tables_stage *s);
 
 /*
- * Map the page of 2^page_lg2 bytes (12, 21, 30) at va to pa. Replaces a leaf of the same size; 0, or
- * -EEXIST if a leaf of another size, or a table with that page's small pages, is in the way.
+ * Map the page of 2^page_lg2 bytes (12, 21, 30) at va to pa. Replaces a leaf of the same size; 0,
+ * or -EEXIST if a leaf of another size, or a table with that page's small pages, is in the way.
  * Bits of va and pa below the page size are dropped, bits above the levels ignored (canonical).
  */
 int tables_map(struct tables_stage *s, uint64_t va, uint64_t pa, unsigned int page_lg2,
@@ -121,8 +125,9 @@ uint64_t tables_entry_make(enum viommu_format format, uint64_t pa, unsigned int 
 			   uint32_t flags);
 
 /*
- * A struct viommu_stage for it: all page sizes, SRE, SNOOP; first stage without WPE and EAFE, second
- * stage without AD; input_bits as the levels give; haw as told. Change what the test is about.
+ * A struct viommu_stage for it: all page sizes, SRE, SNOOP; first stage without WPE and EAFE,
+ * second stage without AD; input_bits as the levels give; haw as told. Change what the test is
+ * about.
  */
 void tables_stage(struct tables_stage *s, unsigned int haw, struct viommu_stage *out);
 /* This stage and all those below it. */

@@ -34,11 +34,11 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define KIB		1024UL
-#define MIB		(1024 * KIB)
-#define PAGE		(4 * KIB)
-#define HUGE		(2 * MIB)
-#define SAMPLE		16		/* bytes shown of each address */
+#define KIB    1024UL
+#define MIB    (1024 * KIB)
+#define PAGE   (4 * KIB)
+#define HUGE   (2 * MIB)
+#define SAMPLE 16 /* bytes shown of each address */
 
 /* A static program has these by the linker. */
 extern const char __executable_start[], __etext[];
@@ -177,7 +177,8 @@ static void make_anonymous(void *at, const char *rw, const char *ro, const char 
 /* Memory given back, a hole in the middle, and tables without any entry left. */
 static void make_gone(void)
 {
-	uint8_t *p = must_map(NULL, 1 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	uint8_t *p =
+		must_map(NULL, 1 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
 	madvise(p, 1 * MIB, MADV_NOHUGEPAGE);
 	fill(p, 1 * MIB);
@@ -193,7 +194,8 @@ static void make_gone(void)
 /* Read before any write: the kernel's one page of zeroes, which nobody may write. */
 static void make_zero(void)
 {
-	uint8_t *p = must_map(NULL, 256 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	uint8_t *p =
+		must_map(NULL, 256 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	size_t at;
 
 	madvise(p, 256 * KIB, MADV_NOHUGEPAGE);
@@ -205,7 +207,8 @@ static void make_zero(void)
 /* After a fork both sides may only read what they shared, until they write. */
 static void make_cow(void)
 {
-	uint8_t *p = must_map(NULL, 256 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	uint8_t *p =
+		must_map(NULL, 256 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	pid_t child;
 
 	madvise(p, 256 * KIB, MADV_NOHUGEPAGE);
@@ -239,7 +242,8 @@ static void make_hugetlb(void)
 /* Large pages that the kernel chose; one is cut into small ones again. */
 static void make_thp(void *at, const char *whole)
 {
-	uint8_t *p = must_map(at, 5 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	uint8_t *p =
+		must_map(at, 5 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	uint8_t *first = (uint8_t *)(((uintptr_t)p + HUGE - 1) & ~(HUGE - 1));
 
 	if (madvise(p, 5 * HUGE, MADV_HUGEPAGE))
@@ -302,7 +306,8 @@ static void make_file(void)
 /* Protection keys are bits 62:59 of an entry, which VT-d ignores. */
 static void make_pkey(void)
 {
-	uint8_t *p = must_map(NULL, 64 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	uint8_t *p =
+		must_map(NULL, 64 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	int key = pkey_alloc(0, 0);
 
 	fill(p, 64 * KIB);
@@ -367,8 +372,8 @@ static void say_maps(void)
  */
 static void say_kernel(void)
 {
-	static const char *const names[] = { "_text", "_stext", "_etext", "__start_rodata", "_sdata",
-					     "init_task", "jiffies_64", "linux_banner" };
+	static const char *const names[] = { "_text",  "_stext",    "_etext",     "__start_rodata",
+					     "_sdata", "init_task", "jiffies_64", "linux_banner" };
 	unsigned long banner = 0, address;
 	FILE *f = fopen("/proc/kallsyms", "r");
 	char text[256], name[128], kind;
@@ -453,7 +458,8 @@ int main(void)
 	make_file();
 	make_pkey();
 	/* Beyond 47 bits the kernel maps only where it is asked to, and only with 5 levels. */
-	make_anonymous((void *)(1UL << 55), "high:wd", "high-readonly:", "high-none:", "high-untouched:");
+	make_anonymous((void *)(1UL << 55), "high:wd",
+		       "high-readonly:", "high-none:", "high-untouched:");
 	make_thp((void *)(1UL << 54), "high-thp:w2d");
 	say_program();
 	/* Last: the next mapping could fill its hole. */
