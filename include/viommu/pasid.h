@@ -27,7 +27,10 @@ VIOMMU_API int viommu_pasids_new(uint32_t min, uint32_t max, struct viommu_pasid
 /* NULL is allowed; no owner may be left (assertion). */
 VIOMMU_API void viommu_pasids_free(struct viommu_pasids *pasids);
 
-/* quota: most PASIDs the owner may hold at a time, 0 = no limit. 0, -ENOMEM. */
+/*
+ * quota: most PASIDs the owner may hold at a time, 0 = no limit. 0, -ENOMEM (also for more than 2^20
+ * owners at a time).
+ */
 VIOMMU_API int viommu_owner_new(struct viommu_pasids *pasids, uint32_t quota,
 				struct viommu_owner **out);
 /*
@@ -40,7 +43,8 @@ VIOMMU_API uint32_t viommu_owner_count(struct viommu_owner *owner);
 
 /*
  * Allocate the lowest free id in min..max (clipped to the allocator's range), with one reference.
- * 0, -EINVAL (min > max), -ENOSPC (none free), -EDQUOT (quota), -ENOMEM.
+ * 0, -EINVAL (min > max), -ENOSPC (none free), -EDQUOT (quota), -ENOMEM. On failure out->v is
+ * VIOMMU_NO_PASID, as in the look-ups below.
  */
 VIOMMU_API int viommu_pasid_alloc(struct viommu_owner *owner, uint32_t min, uint32_t max,
 				  struct viommu_hp *out);
@@ -54,8 +58,9 @@ VIOMMU_API int viommu_pasid_reserve(struct viommu_owner *owner, struct viommu_hp
  * to a guest PASID).
  */
 VIOMMU_API int viommu_pasid_free(struct viommu_owner *owner, struct viommu_hp hp);
-/* Extra references: a bind holds one. -ENOENT, -EPERM, -EOVERFLOW. */
+/* Extra references: a bind holds one. -ENOENT, -EPERM, -EOVERFLOW (2^23 - 1 references). */
 VIOMMU_API int viommu_pasid_get(struct viommu_owner *owner, struct viommu_hp hp);
+/* Drops a reference that viommu_pasid_get() took; there must be one (assertion). */
 VIOMMU_API void viommu_pasid_put(struct viommu_owner *owner, struct viommu_hp hp);
 
 /*
