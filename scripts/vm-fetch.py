@@ -134,7 +134,7 @@ class Apt:
 	def __init__(self, where, mirror, suites, keyring):
 		self.where = where
 		self.mirror = mirror
-		for d in ("lists/partial", "archives/partial"):
+		for d in ("lists/partial", "archives/partial", "empty/partial"):
 			os.makedirs(os.path.join(where, d), exist_ok=True)
 		self.archives = os.path.join(where, "archives")
 		with open(os.path.join(where, "status"), "w", encoding="utf-8"):
@@ -214,8 +214,11 @@ class Apt:
 		names = ["%s=%s" % (name, version) for name, version in roots]
 		verb = ["install", "--download-only"] if depends else ["download"]
 		target = ["-q", "-t", SUITES[0]]
-		# Without this option the hash printed is whatever apt thinks good enough.
+		# A package that is in the archives already is not printed, so look at none. Without
+		# ForceHash the hash printed is whatever apt thinks good enough.
 		status, out, err = self.apt("apt-get", *target, "-o", "Acquire::ForceHash=SHA256",
+					    "-o", "Dir::Cache::archives=" +
+					    os.path.join(self.where, "empty"),
 					    "--print-uris", *verb, *names)
 		if status:
 			raise Failure("apt cannot resolve %s:\n%s" % (" ".join(names),

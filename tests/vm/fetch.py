@@ -10,6 +10,7 @@ use folders of their own; they fetch indices, no packages.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,11 @@ def run(tap, script, folder):
 	upstream = things["qemu"]["version"].split(":")[-1].split("+")[0]
 	tap.check("that QEMU runs here", expect(p.returncode, p.stdout, 0, "version " + upstream))
 
+	# What apt has downloaded already must be unpacked like the rest.
+	for word in re.findall(r"vm-fetch: qemu .*, (\d+) packages", text):
+		again = fetch(script, "--refresh", "qemu")[1]
+		tap.check("a refresh takes as many packages", [] if ", %s packages" % word in again
+			  else ["there were %s" % word, "it said: " + again], word + " packages")
 	status, text = fetch(script, mirror="file:///nowhere")
 	tap.check("a second run needs no mirror", expect(status, text, 0, "is there"))
 
