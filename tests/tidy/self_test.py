@@ -148,6 +148,22 @@ def globals_(root):
     ])
 
 
+def mutants(root):
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/mutants.py")
+    with open(here, encoding="utf-8") as f:
+        script = f.read()
+    lines = ["mutant {}", "file src/a.c", "from {}", "to 0", "test a/a", ""]
+    tree(root, {
+        "scripts/mutants.py": script,
+        "src/a.c": "int once;\nint twice, twice;\nint in(void)\n{\n\treturn twice;\n}\n",
+        "tests/mutants.list": "\n".join(l.format(word) for word in ("once", "twice", "never")
+                                        for l in lines) +
+                              "\nmutant below\nfile src/a.c\nin int in(\n- return twice;\ntest a/a\n",
+    })
+    bad = [b for b in tidy.check_mutants(root) if b.startswith("does not apply")]
+    return sorted(b.split()[3] for b in bad), ["never", "twice"]
+
+
 TESTS = [
     ("floors_check_finds_each_wrong_include", floors),
     ("spdx_check_finds_each_bare_file", spdx),
@@ -155,6 +171,7 @@ TESTS = [
     ("bit_fields_check_finds_each_bit_field", bit_fields),
     ("layout_check_finds_long_and_unclean_lines", layout),
     ("format_check_finds_the_unformatted_file", clang_format),
+    ("mutants_check_finds_each_that_does_not_apply", mutants),
     ("globals_check_finds_variables_and_symbols", globals_),
 ]
 

@@ -10,6 +10,7 @@ Checks of the source text, one TAP test each:
   bit-fields  no C bit-fields in what a guest or a wire can see (all of src/ and include/)
   layout      lines of at most 100 columns (110 in scripts), no space at their ends
   format      clang-format changes nothing ('format --fix' runs scripts/format.py instead)
+  mutants     every mutant of tests/mutants.list applies to the source as it is
   globals     ARCHIVE: no mutable variable in the library, and no forbidden symbol in its objects
 
 Each check is a function from a tree to a list of violations, so that self_test.py can run it over a
@@ -274,6 +275,14 @@ def check_format(root):
     return bad + ["'make format' mends it"] if bad else []
 
 
+# ---- mutants
+
+def check_mutants(root):
+    out = subprocess.run([sys.executable, "scripts/mutants.py", "-l"], cwd=root,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    return out.stdout.decode().splitlines() if out.returncode else []
+
+
 # ---- globals
 
 MUTABLE = re.compile(r"^(\.data(?!\.rel\.ro)|\.bss|\.tdata|\.tbss|\*COM\*|COMMON)")
@@ -315,6 +324,7 @@ CHECKS = {
     "bit-fields": ("library_has_no_c_bit_fields", check_bit_fields),
     "layout": ("lines_fit_and_end_clean", check_layout),
     "format": ("clang_format_changes_nothing", check_format),
+    "mutants": ("every_mutant_applies", check_mutants),
     "globals": ("library_has_no_mutable_variable", check_globals),
 }
 
