@@ -79,7 +79,7 @@ static void masks_stay_inside_the_register_and_its_fields(void **state)
 	}
 }
 
-/* Offsets once more, by hand: (VTD-REG-01) to the end of the map. */
+/* Offsets once more, by hand (VTD-REG-42). */
 static void registers_are_where_drivers_expect_them(void **state)
 {
 	static const struct {
