@@ -26,7 +26,12 @@
  *	viommu_mem_add_*, _remove                 any thread; serialised inside; may sleep
  *	viommu_mem_read, _write, _load64, ...     any thread, any number at once, while regions change
  * viommu_mem_remove() returns only when no access (these functions, or DMA through a host) can
- * touch the region any more. It must not be called from inside a callback of the library.
+ * touch the region any more. Neither it nor viommu_mem_add_*() may be called from inside a callback
+ * of the library.
+ *
+ * Accesses of 1, 2, 4 or 8 bytes at a multiple of their size are single accesses, by
+ * viommu_mem_read() and _write() as well: what a guest writes at the same time is seen whole or not
+ * at all. Longer ones are copied in pieces.
  */
 #ifndef VIOMMU_MEM_H
 #define VIOMMU_MEM_H
@@ -52,26 +57,32 @@ VIOMMU_API void viommu_mem_free(struct viommu_mem *mem);
 /*
  * Add [gpa, gpa + bytes). gpa, bytes and offset are multiples of 4096, the end is at most 2^52. The
  * descriptor may be closed after the call. Returns 0, -EINVAL (alignment, size 0, wrap, unknown
- * flag), -EEXIST (overlap), -ENOSPC, -ENOMEM, -EPERM (see Truncation), -ENXIO (file shorter than
- * offset + bytes), or what mmap(2) says.
+ * flag), -EEXIST (overlap), -ENOSPC (too many regions), -ENOMEM, -EPERM (see Truncation), -ENXIO
+ * (file shorter than offset + bytes; a device file counts as empty: map it and add it by pointer),
+ * what fstat(2) or mmap(2) say, or what a domain that uses the memory says.
+ *
+ * From 1 GiB (2 MiB) on, the host address equals gpa modulo 1 GiB (2 MiB), so that second-stage
+ * pages of that size fit.
  */
 VIOMMU_API int viommu_mem_add_fd(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes, int fd,
 				 uint64_t offset, uint32_t flags);
 /*
  * The same by pointer, borrowed: the bytes must stay mapped until the region is removed. ptr is a
- * multiple of 4096.
+ * multiple of 4096 and not NULL. The same bytes may be added at several guest addresses. Returns as
+ * above, but never -EPERM or -ENXIO.
  */
 VIOMMU_API int viommu_mem_add_ptr(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes, void *ptr,
 				  uint32_t flags);
 /*
  * Remove every region that lies inside [gpa, gpa + bytes). 0; -ENOENT if there is none; -EINVAL if
- * one lies only partly inside (nothing is removed then).
+ * one lies only partly inside (nothing is removed then), or if the range is empty or wraps. It needs
+ * no memory: it cannot fail in another way.
  */
 VIOMMU_API int viommu_mem_remove(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes);
 
 /*
  * Copy bytes; may cross regions. 0, or -EFAULT if any byte lies in a hole (write: or in a read-only
- * region); then bytes before the hole may have been copied.
+ * region); then bytes before the hole may have been copied. 0 bytes are 0, at any address.
  */
 VIOMMU_API int viommu_mem_read(struct viommu_mem *mem, uint64_t gpa, void *buf, size_t bytes);
 VIOMMU_API int viommu_mem_write(struct viommu_mem *mem, uint64_t gpa, const void *buf,
@@ -107,8 +118,9 @@ VIOMMU_API int viommu_mem_next(struct viommu_mem *mem, uint64_t gpa, struct viom
 
 /*
  * Install the process-wide SIGBUS guard (once; a second call is 0). It handles faults inside
- * guarded regions only and passes every other SIGBUS to the handler that was there before. 0 or
- * -errno of sigaction(2).
+ * guarded regions only and passes every other SIGBUS to the handler that was there before; who sets
+ * a handler later has to do the same for ours. Hardware memory errors are passed on as well. 0 or
+ * -errno of sigaction(2). Any thread.
  */
 VIOMMU_API int viommu_mem_guard_install(void);
 
