@@ -164,6 +164,22 @@ def mutants(root):
     return sorted(b.split()[3] for b in bad), ["never", "twice"]
 
 
+def man(root):
+    tree(root, {
+        "man/viommu.1": ".B walk\n.BR \\-\\-help\n",
+        "man/viommu-walk.1": "\\-\\-json \\-\\-help\n\\-\\-levels\n",
+        "tool": "#!/bin/sh\n"
+                "case $1 in walk) echo '[--json] --levels N --level N -j --help';;\n"
+                "demo) echo --help;;\n*) echo '  walk     text'; echo '  demo     text';; esac\n",
+    })
+    tool = os.path.join(root, "tool")
+    os.chmod(tool, 0o755)
+    return sorted(tidy.check_man(root, tool)), sorted([
+        "man/viommu.1: no command demo", "man: viommu walk --level is not described",
+        "man: viommu walk -j is not described",
+    ])
+
+
 TESTS = [
     ("floors_check_finds_each_wrong_include", floors),
     ("spdx_check_finds_each_bare_file", spdx),
@@ -172,6 +188,7 @@ TESTS = [
     ("layout_check_finds_long_and_unclean_lines", layout),
     ("format_check_finds_the_unformatted_file", clang_format),
     ("mutants_check_finds_each_that_does_not_apply", mutants),
+    ("man_check_finds_each_page_that_lags", man),
     ("globals_check_finds_variables_and_symbols", globals_),
 ]
 

@@ -11,6 +11,7 @@ Checks of the source text, one TAP test each:
   layout      lines of at most 100 columns (110 in scripts), no space at their ends
   format      clang-format changes nothing ('format --fix' runs scripts/format.py instead)
   mutants     every mutant of tests/mutants.list applies to the source as it is
+  man         TOOL: each command and option that the tool's --help names is in its manual page
   globals     ARCHIVE: no mutable variable in the library, and no forbidden symbol in its objects
 
 Each check is a function from a tree to a list of violations, so that self_test.py can run it over a
@@ -285,6 +286,36 @@ def check_mutants(root):
     return out.stdout.decode().splitlines() if out.returncode else []
 
 
+# ---- man
+
+def help_of(tool, *command):
+    out = subprocess.run([tool, *command, "--help"], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, check=True)
+    return out.stdout.decode()
+
+
+def page(root, name):
+    path = os.path.join(root, "man", name + ".1")
+    return read(root, path).replace("\\-", "-") if os.path.exists(path) else ""
+
+
+def check_man(root, tool):
+    """A command's options are in viommu-COMMAND.1 or, if it has no page of its own, in viommu.1."""
+    bad = []
+    top = page(root, "viommu")
+    commands = re.findall(r"^  (\w+) ", help_of(tool), re.M)
+    if not commands:
+        bad.append("the tool's --help names no command")
+    for command in commands:
+        if not re.search(rf"^\.BR? (viommu-)?{command}\b", top, re.M):
+            bad.append(f"man/viommu.1: no command {command}")
+        own = page(root, "viommu-" + command) or top
+        for option in sorted(set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_of(tool, command)))):
+            if not re.search(rf"{option}(?![\w-])", own):
+                bad.append(f"man: viommu {command} {option} is not described")
+    return bad
+
+
 # ---- globals
 
 MUTABLE = re.compile(r"^(\.data(?!\.rel\.ro)|\.bss|\.tdata|\.tbss|\*COM\*|COMMON)")
@@ -327,6 +358,7 @@ CHECKS = {
     "layout": ("lines_fit_and_end_clean", check_layout),
     "format": ("clang_format_changes_nothing", check_format),
     "mutants": ("every_mutant_applies", check_mutants),
+    "man": ("manual_pages_name_each_command_and_option", check_man),
     "globals": ("library_has_no_mutable_variable", check_globals),
 }
 
