@@ -120,6 +120,26 @@ static void reserved_bits_are_those_of_the_specification(void **state)
 		{ "VTD_IQ_PC", { 0xfff000000000f1c0, ~0ull, ~0ull, ~0ull } },
 		{ "VTD_IQ_PDTLB", { 0, 0x7fe, ~0ull, ~0ull } },
 		{ "VTD_IQ_PGRP", { 0xfff00000000001e0, 0xfffffffffffff003, ~0ull, ~0ull } },
+		{ "VTD_IQ", { ~0xe0full } },
+		{ "VTD_IQ_HPT", { ~0xffff0e3full, 0xf00, ~0ull, ~0ull } },
+		{ "VTD_VER", { ~0xffull } },
+		{ "VTD_CAP", { 0x060000400080e008 } },
+		{ "VTD_ECAP", { 0x80400001190c0020 } },
+		{ "VTD_GSTS", { ~0xcf800000ull } },
+		{ "VTD_CCMD", { ~0xf8000003ffffffffull } },
+		{ "VTD_FSTS", { ~0xff73ull } },
+		{ "VTD_EVCTL", { ~0xc0000000ull } },
+		{ "VTD_PMEN", { ~0x80000001ull } },
+		{ "VTD_IRTA", { 0x7f0 } },
+		{ "VTD_MTRRCAP", { ~0x5ffull } },
+		{ "VTD_MTRRDEF", { ~0xcffull } },
+		{ "VTD_ECMD", { 0xff00 } },
+		{ "VTD_ECRSP", { 0xff00 } },
+		{ "VTD_ECCAP3", { ~0x003f000000000000ull } },
+		{ "VTD_RDTC", { ~0x1f00000fffull } },
+		{ "VTD_VCRSP", { 0xff00 } },
+		{ "VTD_VCCAP", { ~0x7ull } },
+		{ "VTD_IOTLB", { ~0xb603ffff00000000ull } },
 		{ "VTD_PRQ", { 0xffc000000000fe00, 0, ~0ull, ~0ull } },
 	};
 	unsigned int i, w;
@@ -129,7 +149,7 @@ static void reserved_bits_are_those_of_the_specification(void **state)
 		const struct viommu_spec_table *table = viommu_spec_table_find(rows[i].name);
 
 		assert_non_null(table);
-		for (w = 0; w < table->bits / 64; w++)
+		for (w = 0; w < (table->bits + 63) / 64; w++)
 			if (viommu_spec_reserved(table, w) != rows[i].rsvd[w])
 				fail_msg("%s word %u: %#llx, expected %#llx", rows[i].name, w,
 					 (unsigned long long)viommu_spec_reserved(table, w),
