@@ -28,8 +28,8 @@ VIOMMU_API int viommu_pasids_new(uint32_t min, uint32_t max, struct viommu_pasid
 VIOMMU_API void viommu_pasids_free(struct viommu_pasids *pasids);
 
 /*
- * quota: most PASIDs the owner may hold at a time, 0 = no limit. 0, -ENOMEM (also for more than 2^20
- * owners at a time).
+ * quota: most PASIDs the owner may hold at a time, 0 = no limit. 0, -ENOMEM (also for more than
+ * 2^20 owners at a time).
  */
 VIOMMU_API int viommu_owner_new(struct viommu_pasids *pasids, uint32_t quota,
 				struct viommu_owner **out);

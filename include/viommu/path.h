@@ -42,12 +42,17 @@ struct viommu_path_request {
 
 /* What the path found. */
 struct viommu_path_result {
-	uint8_t pgtt;      /* VTD_PGTT_*; legacy contexts give VTD_PGTT_SS or VTD_PGTT_PT */
-	uint8_t legacy;    /* translated in legacy mode */
-	uint8_t fpd;       /* FPD was set in some structure on the way */
-	uint8_t priv;      /* request counts as supervisor: PR with PASID, RID_PRIV without */
-	uint8_t interrupt; /* the request is an interrupt message: not translated */
-	/* a zero-length read of the FEEx_xxxxh window: completes without translation */
+	uint8_t pgtt;   /* VTD_PGTT_*; legacy contexts give VTD_PGTT_SS or VTD_PGTT_PT */
+	uint8_t legacy; /* translated in legacy mode */
+	uint8_t fpd;    /* FPD was set in some structure on the way */
+	uint8_t priv;   /* request counts as supervisor: PR with PASID, RID_PRIV without */
+	/*
+	 * A request without PASID for the FEEx_xxxxh window is not translated. interrupt: an
+	 * interrupt message (the caller checks that it is 4 bytes), or a translation request, whose
+	 * answer is R 0, W and U 1, or all 0 with the no-write flag. zero_read: a read of no bytes,
+	 * which completes.
+	 */
+	uint8_t interrupt;
 	uint8_t zero_read;
 	uint16_t did;
 	/* PASID that was looked up: the request's or RID_PASID; NO_PASID in legacy mode */
@@ -59,15 +64,24 @@ struct viommu_path_result {
 	struct viommu_fault fault; /* when VIOMMU_FAULTED was returned */
 };
 
-/* 0, VIOMMU_FAULTED, or -EINVAL. Any thread. rec may be NULL. */
+/*
+ * Who translates this request? 0 and the stages; VIOMMU_FAULTED and out->fault; or -EINVAL: no
+ * unit, memory, request or out, a haw outside 32..52, an unknown kind of request or access bit, a
+ * PASID beyond 20 bits. Translation is on (TES = 1), or the caller would not ask. Any thread. rec
+ * may be NULL.
+ *
+ * A page request stops at the PASID entry. A translated request that passes gives no stages, after
+ * its address was checked (host address width, window).
+ */
 VIOMMU_API int viommu_path_lookup(const struct viommu_unit *unit,
 				  const struct viommu_path_request *req,
 				  struct viommu_recorder *rec, struct viommu_path_result *out);
 
 /*
  * The stages that a PASID entry names, checked (reserved bits, PGTT, AW, FSPM, pointers): what the
- * path does with the last structure, for callers that hold the entry already. 0 or the fault reason
- * (VTD_FR_PE_*).
+ * path does with the last structure, for callers that hold the entry already. 0, the fault reason
+ * (VTD_FR_PE_NP, _RSVD, _INVALID), or -EINVAL (no unit, entry or out, or a bad haw). unit->mem may
+ * be NULL and is handed on in out->stack.mem.
  */
 VIOMMU_API int viommu_path_entry(const struct viommu_unit *unit, const uint64_t pe[8],
 				 struct viommu_path_result *out);

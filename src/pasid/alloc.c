@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The host PASID allocator: ranges, owners, quotas and references of viommu/pasid.h. The map between
- * guest and host PASIDs is in map.c, the layout of all of it in pasids.h.
+ * The host PASID allocator: ranges, owners, quotas and references of viommu/pasid.h. The map
+ * between guest and host PASIDs is in map.c, the layout of all of it in pasids.h.
  *
- * The search for the lowest free id looks at one chunk of 64 ids, then at two levels of "full" bits: at
- * most 262 words, whatever is allocated.
+ * The search for the lowest free id looks at one chunk of 64 ids, then at two levels of "full"
+ * bits: at most 262 words, whatever is allocated.
  */
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Guest PASID to host PASID and back, one to one, for each owner. The way there is a sparse array of the
- * owner; the way back is in the state of the host PASID (pasids.h).
+ * Guest PASID to host PASID and back, one to one, for each owner. The way there is a sparse array
+ * of the owner; the way back is in the state of the host PASID (pasids.h).
  */
 #include <errno.h>
 

@@ -3,13 +3,13 @@
  * What alloc.c and map.c share: the state of a host PASID, of an owner and of the allocator.
  *
  *	viommu_pasids.ids: hp -> ids_chunk { used bits, 64 states }
- *	                         a state is one word: [19:0] gp, [20] mapped, [40:21] owner, [63:41] refs
+ *	  a state is one word: [19:0] gp, [20] mapped, [40:21] owner, [63:41] refs
  *	viommu_pasids.full: a bit for each chunk that has no free id
  *	viommu_pasids.full_words: a bit for each word of `full` that is all ones
  *	viommu_owner.map: gp -> map_chunk { count, 64 host PASIDs, 0 = none }
  *
- * The way from hp back to gp is the state itself, since a host PASID has one owner. Dense, an id takes
- * 8 bytes of state and 4 of map, and less than one byte of chunk and node headers.
+ * The way from hp back to gp is the state itself, since a host PASID has one owner. Dense, an id
+ * takes 8 bytes of state and 4 of map, and less than one byte of chunk and node headers.
  *
  * Synchronisation
  *	field				guard

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The PASID allocator against a model that is nothing but arrays: random operations of a few owners,
- * right and wrong ones, on small ranges (where everything collides) and on the whole range.
+ * The PASID allocator against a model that is nothing but arrays: random operations of a few
+ * owners, right and wrong ones, on small ranges (where everything collides) and on the whole range.
  */
 #include "base/alloc.h"
 #include "base/bits.h"
