@@ -24,6 +24,9 @@ done
 
 : "${JOBS:=$(nproc)}"
 passed=0 failed=0 skipped=0
+# Progress is for a terminal; a log gets warnings and errors.
+quiet=--quiet
+[ ! -t 1 ] || quiet=
 
 scripts/deps.sh check
 
@@ -38,7 +41,7 @@ build()
 			return 1
 		}
 	fi
-	ninja -C "build/$dir" -j "$JOBS" "$target"
+	ninja -C "build/$dir" -j "$JOBS" $quiet "$target"
 }
 
 # suites DIR MULTIPLIER SUITE...: run suites in a built directory, each test's timeout multiplied,

@@ -3,9 +3,9 @@
 """tap-summary.py TESTLOG.json STATUS
 
 Counts the subtests in a log of 'meson test' and prints them as "passed failed skipped". A test
-without TAP output is one subtest. A test that meson calls failed has at least one failure, whatever
-its output says: a crash or a timeout loses the rest of its plan. STATUS is the exit status of
-'meson test': not zero, with no failure in the log, is one failure.
+without TAP output is one subtest; "not ok ... # TODO" counts as skipped. A test that meson calls
+failed has at least one failure, whatever its output says: a crash or a timeout loses the rest of its
+plan. STATUS is the exit status of 'meson test': not zero, with no failure in the log, is one failure.
 """
 
 import json
@@ -22,9 +22,9 @@ def count_tap(text):
         m = LINE.match(line)
         if not m:
             continue
-        if re.search(r"#\s*SKIP", m[2], re.I):
+        if re.search(r"#\s*SKIP", m[2], re.I) or (m[1] and re.search(r"#\s*TODO", m[2], re.I)):
             skipped += 1
-        elif m[1] and not re.search(r"#\s*TODO", m[2], re.I):
+        elif m[1]:
             failed += 1
         else:
             passed += 1

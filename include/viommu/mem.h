@@ -75,8 +75,8 @@ VIOMMU_API int viommu_mem_add_ptr(struct viommu_mem *mem, uint64_t gpa, uint64_t
 				  uint32_t flags);
 /*
  * Remove every region that lies inside [gpa, gpa + bytes). 0; -ENOENT if there is none; -EINVAL if
- * one lies only partly inside (nothing is removed then), or if the range is empty or wraps. It needs
- * no memory: it cannot fail in another way.
+ * one lies only partly inside (nothing is removed then), or if the range is empty or wraps. It
+ * needs no memory: it cannot fail in another way.
  */
 VIOMMU_API int viommu_mem_remove(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes);
 

@@ -149,7 +149,9 @@ static bool guard_handles(uintptr_t addr)
 			continue;
 		if (addr < start || addr >= end)
 			continue;
-		/* Also when another thread did it already: it may stand between count and replace. */
+		/*
+		 * Also when another thread did it already: it may stand between count and replace.
+		 */
 		fetch_or(dead, bit);
 		fetch_add(&viommu__mem_lost, 1);
 		return replace_by_zeroes(start, end);
@@ -199,7 +201,9 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	int saved = errno;
 
-	/* Only the kernel says BUS_ADRERR by itself; a process that sends SIGBUS has a code <= 0. */
+	/*
+	 * Only the kernel says BUS_ADRERR by itself; a process that sends SIGBUS has a code <= 0.
+	 */
 	if (info->si_code != BUS_ADRERR || !guard_handles((uintptr_t)info->si_addr))
 		chain(sig, info, context);
 	errno = saved;

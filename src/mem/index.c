@@ -163,7 +163,9 @@ struct viommu__region *viommu__index_containing(const struct viommu__top *top, u
 		r = reach_max(top->e[spot.leaf].reach_rw, leaf->reach_rw[spot.i]);
 	else
 		r = reach_max(top->e[spot.leaf].reach, leaf->reach[spot.i]);
-	/* Who reaches farthest among all that start at or below host contains it, or nobody does. */
+	/*
+	 * Who reaches farthest among all that start at or below host contains it, or nobody does.
+	 */
 	if (!r || host >= host_end(r) || host_end(r) - host < bytes)
 		return NULL;
 	if (unlikely(viommu__region_dead(r)))

@@ -47,7 +47,9 @@ extern uint64_t viommu__mem_lost;
 
 static inline uint64_t viommu__mem_lost_count(void)
 {
-	/* The fence keeps the accesses before it before, the acquiring load those after it after. */
+	/*
+	 * The fence keeps the accesses before it before, the acquiring load those after it after.
+	 */
 	fence_acquire();
 	return load_acquire(&viommu__mem_lost);
 }
@@ -58,7 +60,9 @@ static inline uint64_t viommu__mem_lost_count(void)
  */
 struct viommu__mem_listener {
 	struct list link; /* guarded by the memory while registered */
-	/* A region appears. -errno refuses it: the add fails, listeners told before get removed(). */
+	/*
+	 * A region appears. -errno refuses it: the add fails, listeners told before get removed().
+	 */
 	int (*added)(struct viommu__mem_listener *l, const struct viommu_mem_region *r);
 	/* A region goes: after return nobody reached through this listener may use it. */
 	void (*removed)(struct viommu__mem_listener *l, const struct viommu_mem_region *r);

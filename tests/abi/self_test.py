@@ -75,7 +75,8 @@ def exports(root, compiler):
 
 
 def headers(root, compiler):
-    for name, text in {"good": "#include <stdint.h>\n#ifndef G\n#define G\nstruct g { uint32_t x; };\n#endif\n",
+    for name, text in {"good": "#include <stdint.h>\n#ifndef G\n#define G\n"
+                               "struct g { uint32_t x; };\n#endif\n",
                        "needs_types": "uint32_t x(void);\n",
                        "twice": "struct t { int x; };\n",
                        "not_cplusplus": "static inline char *f(void *p) { return p; }\n"}.items():

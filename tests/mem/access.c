@@ -258,7 +258,9 @@ static void host_addresses_may_be_shared_by_regions(void **state)
 	unsigned token;
 	bool w;
 
-	/* high once more, writable; a part of low, read-only; low a third time, longer than that. */
+	/*
+	 * high once more, writable; a part of low, read-only; low a third time, longer than that.
+	 */
 	assert_int_equal(viommu_mem_add_ptr(mem, 0x8000, PAGE, high, 0), 0);
 	assert_int_equal(viommu_mem_add_ptr(mem, 0x9000, PAGE, low + PAGE, VIOMMU_MEM_READ_ONLY),
 			 0);

@@ -236,8 +236,11 @@ def check_bit_fields(root):
 
 # ---- layout
 
+# Files that are still too wide: none may be added.
+WIDE = {"include/viommu/host.h"}
+
 # A row of a table in a comment may be wider.
-TABLE_ROW = re.compile(r"^\s*/?\*.*(\S\t+|\S {3,}|\*\t)\S")
+TABLE_ROW = re.compile(r"^\s*/?\*(.*(\S\t+|\S {3,})|\t\t+)\S")
 
 
 def check_layout(root):
@@ -245,9 +248,9 @@ def check_layout(root):
     for path in files(root, ALL_FOLDERS, SOURCES + SCRIPTS):
         for n, line in numbered(read(root, path)):
             columns = len(line.expandtabs(8))
-            if columns > (COLUMNS if path.endswith(SOURCES) else SCRIPT_COLUMNS) and \
-                    not TABLE_ROW.match(line):
-                bad.append(f"{path}:{n}: {columns} columns")
+            most = COLUMNS if path.endswith(SOURCES) else SCRIPT_COLUMNS
+            if columns > most and path not in WIDE and not TABLE_ROW.match(line):
+                bad.append(f"{path}:{n}: {columns} columns ('make format' wraps comments)")
             if line != line.rstrip():
                 bad.append(f"{path}:{n}: space at the end of the line")
     return bad
@@ -347,9 +350,6 @@ def check_globals(_root, archive):
     return bad
 
 
-# Checks that the tree does not pass yet; their violations are printed and do not fail.
-NOT_YET = {"layout"}
-
 CHECKS = {
     "floors": ("files_include_only_lower_floors", check_floors),
     "spdx": ("files_begin_with_licence_and_purpose", check_spdx),
@@ -376,8 +376,7 @@ def main():
         return
     for b in bad:
         print("# " + b)
-    todo = " # TODO" if bad and check in NOT_YET else ""
-    print(f"{'not ok' if bad else 'ok'} 1 - {name}{todo}")
+    print(f"{'not ok' if bad else 'ok'} 1 - {name}")
 
 
 if __name__ == "__main__":
