@@ -139,9 +139,29 @@ struct viommu_walk_result {
 #define VIOMMU_WALK_DRY 0x1u
 
 /*
- * Translate addr. access: VIOMMU_READ, _WRITE, _PRIV, _ATOMIC, _ZERO_LENGTH (EXEC is judged by the
- * table path). rec may be NULL; then recording costs nothing. 0, VIOMMU_FAULTED, or -EINVAL for a
- * stack that is not well formed. Any thread; memory regions cannot go away during the call.
+ * Translate addr. access: VIOMMU_READ, _WRITE, _PRIV, _ATOMIC (needs R and W), _ZERO_LENGTH (a
+ * read); EXEC is judged by the table path. rec may be NULL; then recording costs nothing. 0,
+ * VIOMMU_FAULTED, or -EINVAL for a stack that is not well formed, an access that neither reads nor
+ * writes, or an unknown flag. Any thread; memory regions cannot go away during the call.
+ *
+ * Faults name stage, level, entry and the address at that stage's input (fault.stage_addr):
+ *  - level 0, no entry: input not canonical (80h) or too wide (84h), supervisor request without SRE
+ *    (5Dh), root table beyond the stage below (5Bh); output beyond haw (83h) or in the interrupt
+ *    window (87h, 0Eh in legacy mode), which name the last stage;
+ *  - missing permission (81h, 85h, 86h; 79h if neither R nor W survives): the leaf;
+ *  - a stage may not read (75h top table, 76h others) or update (77h) its tables through those
+ *    below: the stage that has the table, with the entry that was to be read or updated;
+ *  - everything else, also when met while reading an upper stage's table: where the entry lies.
+ *
+ * A guest may edit its tables meanwhile: the result is that of one state between begin and end (a
+ * recorder then sees the steps of every try, `reads` counts the last). After 64 tries the last one
+ * is taken as it is, or is 91h / 7Dh if it lost an update.
+ *
+ * Choices the specification leaves: accessed bits are set from the top down, so a walk that faults
+ * has set them above the fault, and nothing in a leaf that forbids the request; reading a table
+ * through a stage that keeps A/D bits counts as a write there; a first stage below another sees
+ * table reads as user requests; with IORW bits 61 and 62 replace bits 0 and 1, which only say what
+ * is present.
  */
 VIOMMU_API int viommu_walk(const struct viommu_stack *stack, uint64_t addr, uint32_t access,
 			   uint32_t flags, struct viommu_recorder *rec,
