@@ -169,9 +169,11 @@ struct viommu_device_config {
 	uint32_t flags; /* VIOMMU_DEVICE_* */
 	void *ctx;
 	/*
-	 * For a device with a translation cache of its own (besides viommu_ats): drop what it cached for [addr, addr + bytes) of
-	 * pasid (VIOMMU_NO_PASID: of its requests without; bytes 0: everything of that PASID). Must return only when no request with
-	 * such a translation can follow. Called with no lock held, on the invalidating thread. May be NULL.
+	 * For a device with a translation cache of its own (besides struct viommu_devtlb): drop
+	 * what it cached for [addr, addr + bytes) of pasid (VIOMMU_NO_PASID: of its requests
+	 * without, VIOMMU_ALL_PASIDS: of all; bytes 0: every address). Must return only when no
+	 * request with such a translation can begin. Called with no lock of the host held, on the
+	 * invalidating thread; it must not unbind, nor change memory. May be NULL.
 	 */
 	void (*invalidate)(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes);
 };
@@ -215,7 +217,7 @@ struct viommu_bind {
  * Bind, replace, unbind what translates (dev, hp). dom owns hp and gives the second stage; NULL is allowed only for kinds
  * FIRST and PASSTHROUGH on attach. 0; -EINVAL (a stage that is not well formed or that the capabilities forbid, hp 0 or beyond
  * 20 bits, a device without PASID); -ENOENT, -EPERM (hp not allocated, another domain's); -EBUSY (bound: bind; not the
- * owner's bind: rebind); -EEXIST (gp or hp mapped otherwise); -ENODEV (unplugged); -ENOMEM. unbind of what is not bound: 0.
+ * owner's bind: rebind); -EEXIST (gp or hp mapped otherwise); -ENODEV (unplugged); -ENOMEM. rebind also binds what is not bound yet. unbind of what is not bound: 0.
  */
 VIOMMU_API int viommu_host_bind(struct viommu_device *dev, struct viommu_domain *dom,
 				struct viommu_hp hp, const struct viommu_bind *bind);
@@ -298,10 +300,15 @@ struct viommu_page_response {
 VIOMMU_API int viommu_host_page_response(struct viommu_device *dev,
 					 const struct viommu_page_response *resp);
 /*
- * Nobody answers: the owner counts time. Answers FAILURE to every group that was already open at the last-but-one call
- * (so it waited at least one whole period). Returns how many.
+ * Nobody answers: the owner counts time. Answers INVALID to every group that was already open at the call
+ * before (so it waited at least one whole period). Returns how many.
  */
 VIOMMU_API unsigned viommu_host_expire_page_requests(struct viommu_host *host);
+/*
+ * A group answered FAILURE makes the device stop asking (PCIe: Response Failure): missing pages are faults until its page request
+ * interface is reset here.
+ */
+VIOMMU_API void viommu_device_pri_reset(struct viommu_device *dev);
 /* Page requests open now on this device. */
 VIOMMU_API unsigned viommu_device_open_requests(struct viommu_device *dev);
 

@@ -36,6 +36,8 @@ extern "C" {
 #define VIOMMU_PASID_BITS 20
 #define VIOMMU_PASID_MAX  0xfffffu
 #define VIOMMU_NO_PASID   0xffffffffu
+/* Only in invalidations told to a device: every PASID it has, and its requests without. */
+#define VIOMMU_ALL_PASIDS 0xfffffffeu
 
 /*
  * A guest PASID and a host PASID are different types on purpose: to confuse them is the bug of this

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Page requests (VT-d 5.10 page requests, PCIe PRI): a missing page opens a group, the access waits outside of any
+ * in-flight section, an answer lets it go on.
+ *
+ *	FREE --request--> OPEN --response, unbind, expire, unplug--> ANSWERED --last waiter--> FREE
+ *
+ * A group without waiters (no_wait) that was answered with SUCCESS is freed at once: the repeated access walks. A failure stays until
+ * the repeated access takes it, or its slot is needed. One group is one page: who misses the same page joins it.
+ */
+#include "host/soft.h"
+
+int viommu__requests_init(struct viommu_device *dev)
+{
+	int err;
+
+	dev->requests = viommu__calloc(dev->max_requests, sizeof(*dev->requests));
+	if (!dev->requests)
+		return -ENOMEM;
+	err = pthread_mutex_init(&dev->request_lock, NULL);
+	if (err)
+		goto fail_mutex;
+	err = pthread_cond_init(&dev->request_cond, NULL);
+	if (err)
+		goto fail_cond;
+	return 0;
+
+fail_cond:
+	pthread_mutex_destroy(&dev->request_lock);
+fail_mutex:
+	viommu__free(dev->requests);
+	return -err;
+}
+
+void viommu__requests_destroy(struct viommu_device *dev)
+{
+	pthread_cond_destroy(&dev->request_cond);
+	pthread_mutex_destroy(&dev->request_lock);
+	viommu__free(dev->requests);
+}
+
+/* request_lock held. */
+static void answer(struct viommu_device *dev, struct request *r, uint8_t code)
+{
+	r->state = REQUEST_ANSWERED;
+	r->code = code;
+	dev->open_requests--;
+	if (code == VIOMMU_RESPONSE_FAILURE)
+		dev->pri_off = 1;
+	if (!r->waiters && code == VIOMMU_RESPONSE_SUCCESS)
+		r->state = REQUEST_FREE;
+	pthread_cond_broadcast(&dev->request_cond);
+}
+
+void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, uint8_t code)
+{
+	uint32_t i;
+
+	pthread_mutex_lock(&dev->request_lock);
+	for (i = 0; i < dev->max_requests && dev->open_requests; i++) {
+		struct request *r = &dev->requests[i];
+
+		if (r->state == REQUEST_OPEN && (all || r->pasid == pasid))
+			answer(dev, r, code);
+	}
+	pthread_mutex_unlock(&dev->request_lock);
+}
+
+/* The group of this page, or a free one (state FREE), or one that nobody wants any more; NULL if all are in use. */
+static struct request *request_find(struct viommu_device *dev, uint32_t pasid, uint64_t addr,
+				    uint32_t access)
+{
+	struct request *free = NULL, *stale = NULL;
+	uint32_t i;
+
+	for (i = 0; i < dev->max_requests; i++) {
+		struct request *r = &dev->requests[i];
+
+		if (r->state == REQUEST_FREE) {
+			if (!free)
+				free = r;
+			continue;
+		}
+		if (r->pasid == pasid && r->addr == addr && r->access == access &&
+		    (r->state == REQUEST_OPEN || !r->waiters))
+			return r;
+		if (r->state == REQUEST_ANSWERED && !r->waiters)
+			stale = r;
+	}
+	if (!free && stale) {
+		stale->state = REQUEST_FREE;
+		free = stale;
+	}
+	return free;
+}
+
+/* Still bound? A group opened after the bind's end would wait for ever. request_lock held. */
+static int request_allowed(struct viommu_device *dev, uint32_t pasid)
+{
+	struct record *rec = viommu__record(dev, pasid == VIOMMU_NO_PASID ? 0 : pasid);
+
+	return !load_acquire(&dev->gone) && !dev->pri_off && rec &&
+	       load_acquire(&rec->state) == RECORD_BOUND;
+}
+
+int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
+			 int no_wait)
+{
+	struct viommu_host *host = dev->host;
+	struct viommu_page_request up;
+	struct request *r;
+	int err = 0, fresh = 0;
+
+	if (!(dev->flags & VIOMMU_DEVICE_PRI))
+		return -EPERM;
+	addr = align_down(addr, 4096);
+	access &= VIOMMU_READ | VIOMMU_WRITE | VIOMMU_PRIV;
+	pthread_mutex_lock(&dev->request_lock);
+	if (!request_allowed(dev, pasid)) {
+		pthread_mutex_unlock(&dev->request_lock);
+		return -EPERM;
+	}
+	r = request_find(dev, pasid, addr, access);
+	if (!r) {
+		pthread_mutex_unlock(&dev->request_lock);
+		return -ENOSPC;
+	}
+	if (r->state == REQUEST_ANSWERED) { /* the failure of an earlier no_wait */
+		r->state = REQUEST_FREE;
+		pthread_mutex_unlock(&dev->request_lock);
+		return -EPERM;
+	}
+	if (r->state == REQUEST_FREE) {
+		*r = (struct request){
+			.addr = addr, .pasid = pasid, .access = access, .state = REQUEST_OPEN
+		};
+		dev->open_requests++;
+		fresh = 1;
+	}
+	if (!no_wait)
+		r->waiters++;
+	up = (struct viommu_page_request){
+		.sid = dev->sid,
+		.prgi = (uint16_t)(r - dev->requests),
+		.flags = VIOMMU_PAGE_REQUEST_LAST,
+		.pasid = pasid,
+		.access = access,
+		.addr = addr,
+	};
+	pthread_mutex_unlock(&dev->request_lock);
+
+	if (fresh) {
+		if (pasid != VIOMMU_NO_PASID) {
+			struct record *rec = viommu__record(dev, pasid);
+			uint32_t gp = load_relaxed(&rec->gp);
+
+			up.flags |= VIOMMU_PAGE_REQUEST_PASID;
+			if (gp != VIOMMU_NO_PASID) {
+				up.flags |= VIOMMU_PAGE_REQUEST_GP;
+				up.gp.v = gp;
+			}
+		}
+		if (host->ops.page_request)
+			host->ops.page_request(host->ops.ctx, dev, &up);
+		else
+			viommu_host_page_response(
+				dev, &(struct viommu_page_response){
+					     .size = sizeof(struct viommu_page_response),
+					     .pasid = pasid,
+					     .prgi = up.prgi,
+					     .code = VIOMMU_RESPONSE_INVALID });
+	}
+	if (no_wait)
+		return -EAGAIN;
+
+	pthread_mutex_lock(&dev->request_lock);
+	while (r->state == REQUEST_OPEN)
+		pthread_cond_wait(&dev->request_cond, &dev->request_lock);
+	if (r->code != VIOMMU_RESPONSE_SUCCESS)
+		err = -EPERM;
+	if (--r->waiters == 0)
+		r->state = REQUEST_FREE;
+	pthread_mutex_unlock(&dev->request_lock);
+	return err;
+}
+
+int viommu_host_page_response(struct viommu_device *dev, const struct viommu_page_response *resp)
+{
+	struct request *r;
+	uint8_t code;
+	int err = -ENOENT;
+
+	if (resp->size != sizeof(*resp))
+		return -EINVAL;
+	code = resp->code == VIOMMU_RESPONSE_SUCCESS || resp->code == VIOMMU_RESPONSE_INVALID
+		       ? (uint8_t)resp->code
+		       : VIOMMU_RESPONSE_FAILURE;
+	pthread_mutex_lock(&dev->request_lock);
+	if (resp->prgi < dev->max_requests) {
+		r = &dev->requests[resp->prgi];
+		if (r->state == REQUEST_OPEN && r->pasid == resp->pasid) {
+			answer(dev, r, code);
+			err = 0;
+		}
+	}
+	pthread_mutex_unlock(&dev->request_lock);
+	return err;
+}
+
+unsigned viommu_host_expire_page_requests(struct viommu_host *host)
+{
+	struct list *l;
+	unsigned int n = 0;
+	uint32_t i;
+
+	pthread_mutex_lock(&host->lock);
+	for (l = host->devices.next; l != &host->devices; l = l->next) {
+		struct viommu_device *dev = container_of(l, struct viommu_device, link);
+
+		pthread_mutex_lock(&dev->request_lock);
+		for (i = 0; i < dev->max_requests && dev->open_requests; i++) {
+			struct request *r = &dev->requests[i];
+
+			if (r->state != REQUEST_OPEN || r->age++ == 0)
+				continue;
+			answer(dev, r, VIOMMU_RESPONSE_INVALID);
+			n++;
+		}
+		pthread_mutex_unlock(&dev->request_lock);
+	}
+	pthread_mutex_unlock(&host->lock);
+	return n;
+}
+
+void viommu_device_pri_reset(struct viommu_device *dev)
+{
+	pthread_mutex_lock(&dev->request_lock);
+	dev->pri_off = 0;
+	pthread_mutex_unlock(&dev->request_lock);
+}
+
+unsigned viommu_device_open_requests(struct viommu_device *dev)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&dev->request_lock);
+	n = dev->open_requests;
+	pthread_mutex_unlock(&dev->request_lock);
+	return n;
+}

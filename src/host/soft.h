@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * host/soft.h - the software host from inside.
+ *
+ *	host
+ *	 +- root table -> context tables -> PASID directory -> PASID tables (VT-d layout; addresses are ours)
+ *	 +- devices: context entry, a record beside each PASID entry, page requests
+ *	 +- domains: second-stage tables (VT-d layout) that follow a viommu_mem
+ *	 +- generations: one a host, one a domain id, one a PASID record; they only grow
+ *	 +- markers: one a DMA object
+ *
+ * Generations. A DMA object caches translations under the sum of the three generations it read before it walked. All of
+ * them only grow, so the sum is the same exactly if none has changed: one comparison on a hit. To invalidate is to add
+ * to one of them. Domain generations stand in an array by domain id that lives as long as the host, since a stale cache slot
+ * may still look at one; records live as long as the device, whose serial in the slot's key is never used again.
+ *
+ * A record's generation is odd while its PASID entry is being changed; who reads the entry waits for even, reads, and checks
+ * that it is still the same (a seqlock).
+ *
+ * Synchronisation
+ *	field                                   guard
+ *	everything not named below              host->lock
+ *	host->gen, gens[].v, record.gen         written under host->lock, read by anybody (acquire)
+ *	table entries, record.dom, .ext         written under host->lock, read inside markers (seqlock of record.gen)
+ *	device.requests and what is in it       device->request_lock (inner to host->lock)
+ *	device.gone                             written under host->lock, read by anybody
+ * Lock order: memory's lock, host->lock, device->request_lock, markers' lock. No callback is called with any of them held.
+ */
+#ifndef VIOMMU_HOST_SOFT_H
+#define VIOMMU_HOST_SOFT_H
+
+#include <pthread.h>
+
+#include <viommu/error.h>
+#include <viommu/host.h>
+#include <viommu/vtd.h>
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "base/list.h"
+#include "base/marker.h"
+#include "host/pages.h"
+#include "mem/mem.h"
+
+#define VIOMMU__MAX_DOMAINS 1024u
+/* Domain ids 0 (reserved with CM) and 1 (first-stage-only and pass-through entries) belong to no domain. */
+#define VIOMMU__DID_NONE  1u
+#define VIOMMU__DID_FIRST 2u
+
+/* What stands beside a PASID entry. 32 bytes, part of the budget of 64 a bound PASID. */
+struct record {
+	uint64_t gen;
+	struct viommu_domain *dom;
+	struct stages *ext; /* guest stages that a PASID entry cannot name; else NULL */
+	uint32_t gp;        /* VIOMMU_NO_PASID: none given */
+	uint16_t token;     /* DYING: which ender finishes it */
+	uint8_t state;      /* enum record_state */
+	uint8_t reserved;
+};
+
+enum record_state {
+	RECORD_FREE = 0,
+	RECORD_BOUND,
+	RECORD_DYING, /* being unbound: no longer translated, waits for DMA and the device */
+};
+
+struct stages {
+	uint32_t nr;
+	struct viommu_stage stage[2];
+};
+
+/* One cache line each: to invalidate one domain must not disturb another. */
+struct gen {
+	uint64_t v;
+} __attribute__((aligned(64)));
+
+/* Page requests of a device: prgi is the index. */
+enum request_state {
+	REQUEST_FREE = 0,
+	REQUEST_OPEN,     /* waits for an answer */
+	REQUEST_ANSWERED, /* has it; whoever waits takes it, the last one frees it */
+};
+
+struct request {
+	uint64_t addr;
+	uint32_t pasid;
+	uint32_t access;
+	uint16_t waiters;
+	uint8_t state;
+	uint8_t code;
+	uint8_t age; /* expire calls it has seen */
+};
+
+struct viommu_device {
+	struct viommu_host *host;
+	struct list link;
+	uint32_t busy; /* enders and tellers that hold it while the lock is dropped */
+	uint32_t binds;
+	uint64_t serial; /* never used twice: key of cache slots, shifted over the PASID */
+	uint16_t sid;
+	uint8_t gone;
+	uint8_t pri_off; /* a group was answered FAILURE: no page requests until viommu_device_pri_reset() */
+	uint32_t flags;
+	void *ctx;
+	void (*invalidate)(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes);
+	struct list devtlbs; /* struct viommu__devtlb_hook */
+
+	uint64_t *sce; /* its scalable context entry */
+	void *pdir_alloc;
+	uint64_t *pdir;
+	struct record **records; /* by PASID directory index */
+	uint32_t pdir_entries;
+	uint32_t tables; /* PASID tables allocated */
+
+	pthread_mutex_t request_lock;
+	pthread_cond_t request_cond;
+	struct request *requests;
+	uint32_t max_requests;
+	uint32_t open_requests;
+};
+
+/* A device TLB of src/dma: told of invalidations before the drain, with host->lock held. */
+struct viommu__devtlb_hook {
+	struct list link;
+	void (*invalidate)(struct viommu__devtlb_hook *hook, uint32_t pasid, uint64_t addr,
+			   uint64_t bytes);
+};
+
+struct viommu_domain {
+	struct viommu_host *host;
+	struct list link;
+	struct viommu_mem *mem;
+	struct viommu__mem_listener listener;
+	struct viommu_owner *owner;
+	uint64_t *root;
+	uint64_t tables; /* pages of second-stage tables */
+	uint32_t binds;  /* PASID entries that name it */
+	uint32_t flags;
+	uint16_t did;
+	uint8_t levels;
+	uint8_t max_page_lg2;
+	uint8_t ending;
+};
+
+struct viommu_host {
+	struct gen gen;                       /* first: on a line of its own */
+	struct gen gens[VIOMMU__MAX_DOMAINS]; /* by domain id */
+	struct viommu__markers markers;
+	struct viommu_unit unit;
+	struct viommu_host_ops ops;
+	pthread_mutex_t lock;
+	struct pages pages;
+	uint64_t *root;
+	struct list devices;
+	struct list domains;
+	struct viommu_domain *by_did[VIOMMU__MAX_DOMAINS];
+	struct viommu_pasids *pasids;
+	uint64_t next_serial;
+	uint16_t next_token;
+	uint32_t nr_devices;
+	uint32_t max_devices;
+	uint32_t max_requests;
+	uint32_t nr_dma;
+	uint64_t dma_bytes;
+	uint64_t lost_seen; /* truncations already dealt with */
+};
+
+static inline void gen_bump(uint64_t *gen)
+{
+	store_release(gen, *gen + 2); /* parity is the record's business; the others stay even */
+}
+
+/* The record of a PASID, NULL if there is no table for it yet. Any thread that has the device. */
+static inline struct record *viommu__record(struct viommu_device *dev, uint32_t pasid)
+{
+	struct record *table;
+
+	if (pasid >> 6 >= dev->pdir_entries)
+		return NULL;
+	table = load_acquire(&dev->records[pasid >> 6]);
+	return table ? &table[pasid & 63] : NULL;
+}
+
+static inline uint64_t *viommu__pe(struct viommu_device *dev, uint32_t pasid)
+{
+	uint64_t pde = load_acquire(&dev->pdir[pasid >> 6]);
+
+	return (uint64_t *)(uintptr_t)(pde & VTD_MASK(VTD_PDIR_SMPTBLPTR)) +
+	       (size_t)(pasid & 63) * 8;
+}
+
+/* domain.c */
+int viommu__domain_map(struct viommu_domain *dom, const struct viommu_mem_region *r);
+/* Regions whose file was truncated since the last call leave every domain. Takes the lock. True if any did. */
+int viommu__host_reap_lost(struct viommu_host *host);
+
+/* device.c */
+/* The PASID table that holds pasid, made if it is not there. Lock held. 0, -ENOMEM. */
+int viommu__device_table(struct viommu_device *dev, uint32_t pasid);
+
+/* bind.c */
+/*
+ * End binds of a device: the one of pasid, or (VIOMMU_ALL_PASIDS) all that name dom (NULL: all). Lock held on entry and exit,
+ * dropped in between while the device is told and DMA drains. True if there was any.
+ */
+int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_domain *dom);
+
+/* inval.c */
+/* Device TLBs of src/dma; lock held. */
+void viommu__devtlbs_drop(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint64_t bytes);
+/* The device's own callback; lock held on entry and exit, dropped in between. */
+void viommu__device_tell(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint64_t bytes);
+/* Both, on every device that has binds. Lock held on entry and exit, dropped in between. */
+void viommu__devices_drop_all(struct viommu_host *host);
+
+/* prq.c */
+int viommu__requests_init(struct viommu_device *dev);
+void viommu__requests_destroy(struct viommu_device *dev);
+/* Answer every open group of this PASID (all: of every PASID). */
+void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, uint8_t code);
+/*
+ * A missing page. 0: answered with SUCCESS, walk again. -EAGAIN: open (only with no_wait). -ENOSPC: all groups are in use.
+ * -EPERM: answered with a failure, or the device may not ask: the access faults.
+ */
+int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
+			 int no_wait);
+
+#endif /* VIOMMU_HOST_SOFT_H */
