@@ -82,6 +82,8 @@ struct viommu_host_ops {
 	int (*miss)(void *ctx, struct viommu_device *dev, uint32_t pasid);
 	/* An access ended in a fault that is to be recorded (not called when FPD suppressed it). */
 	void (*fault)(void *ctx, struct viommu_device *dev, const struct viommu_fault *fault);
+	/* A device without PASID wrote 4 bytes at FEEx_xxxxh: an interrupt message. NULL: dropped. */
+	void (*interrupt)(void *ctx, struct viommu_device *dev, uint64_t addr, uint32_t data);
 	/* A page request. Answer by viommu_host_page_response(), now or later, from any thread. NULL: answered INVALID. */
 	void (*page_request)(void *ctx, struct viommu_device *dev,
 			     const struct viommu_page_request *req);
@@ -214,10 +216,12 @@ struct viommu_bind {
 };
 
 /*
- * Bind, replace, unbind what translates (dev, hp). dom owns hp and gives the second stage; NULL is allowed only for kinds
- * FIRST and PASSTHROUGH on attach. 0; -EINVAL (a stage that is not well formed or that the capabilities forbid, hp 0 or beyond
- * 20 bits, a device without PASID); -ENOENT, -EPERM (hp not allocated, another domain's); -EBUSY (bound: bind; not the
- * owner's bind: rebind); -EEXIST (gp or hp mapped otherwise); -ENODEV (unplugged); -ENOMEM. rebind also binds what is not bound yet. unbind of what is not bound: 0.
+ * Bind, replace, unbind what translates (dev, hp). dom owns hp, gives the second stage, and is the
+ * memory that HPAs of the kinds FIRST and PASSTHROUGH must lie in. 0; -EINVAL (a stage that is not
+ * well formed or that the capabilities forbid, hp 0 or beyond 20 bits, a device without PASID);
+ * -ENOENT, -EPERM (hp not allocated, another domain's); -EBUSY (bound: bind; another domain's bind:
+ * rebind); -EEXIST (gp or hp mapped otherwise); -ENODEV (unplugged); -ENOMEM. rebind also binds
+ * what is not bound yet. unbind of what is not bound: 0.
  */
 VIOMMU_API int viommu_host_bind(struct viommu_device *dev, struct viommu_domain *dom,
 				struct viommu_hp hp, const struct viommu_bind *bind);

@@ -138,12 +138,12 @@ static int plan_make(struct viommu_device *dev, struct viommu_domain *dom,
 	memset(plan, 0, sizeof(*plan));
 	if (bind->size != sizeof(*bind) || (bind->flags & ~VIOMMU_GPASID_VALID) || bind->nr > 2)
 		return -EINVAL;
-	if (dom && dom->host != host)
+	if (!dom || dom->host != host)
 		return -EINVAL;
 	plan->dom = dom;
 	plan->gp = VIOMMU_NO_PASID;
 	if (bind->flags & VIOMMU_GPASID_VALID) {
-		if (bind->gp.v > VIOMMU_PASID_MAX || !dom)
+		if (bind->gp.v > VIOMMU_PASID_MAX)
 			return -EINVAL;
 		plan->gp = bind->gp.v;
 	}
@@ -152,8 +152,6 @@ static int plan_make(struct viommu_device *dev, struct viommu_domain *dom,
 	VTD_SET(plan->pe, VTD_PE_DID, VIOMMU__DID_NONE);
 	switch (bind->kind) {
 	case VIOMMU_BIND_NESTED:
-		if (!dom)
-			return -EINVAL;
 		err = plan_nested(dom, bind, plan);
 		break;
 	case VIOMMU_BIND_FIRST:
@@ -219,8 +217,7 @@ static int bound_elsewhere(struct viommu_host *host, const struct viommu_device 
 }
 
 /* What a bind holds besides the entry: references and the guest's number. pasid 0 (requests without) holds neither. */
-static int claims_take(struct viommu_device *dev, struct viommu_domain *dom, uint32_t pasid,
-		       uint32_t gp)
+static int claims_take(struct viommu_domain *dom, uint32_t pasid, uint32_t gp)
 {
 	struct viommu_hp hp = { pasid };
 	int err;
@@ -233,14 +230,13 @@ static int claims_take(struct viommu_device *dev, struct viommu_domain *dom, uin
 	err = viommu_pasid_map(dom->owner, (struct viommu_gp){ gp }, hp);
 	if (err)
 		viommu_pasid_put(dom->owner, hp);
-	(void)dev;
 	return err;
 }
 
 static void claims_drop(struct viommu_device *dev, struct viommu_domain *dom, uint32_t pasid,
 			uint32_t gp)
 {
-	if (!pasid || !dom)
+	if (!pasid)
 		return;
 	if (gp != VIOMMU_NO_PASID && !bound_elsewhere(dev->host, dev, dom, pasid))
 		viommu_pasid_unmap(dom->owner, (struct viommu_gp){ gp });
@@ -260,15 +256,14 @@ static void wait_dying(struct viommu_host *host, const struct record *rec)
 static int bind_new(struct viommu_device *dev, uint32_t pasid, struct record *rec,
 		    const struct plan *plan)
 {
-	int err = claims_take(dev, plan->dom, pasid, plan->gp);
+	int err = claims_take(plan->dom, pasid, plan->gp);
 
 	if (err)
 		return err;
 	rec->gp = plan->gp;
 	rec->state = RECORD_BOUND;
 	dev->binds++;
-	if (plan->dom)
-		plan->dom->binds++;
+	plan->dom->binds++;
 	entry_write(dev, pasid, rec, plan);
 	return 0;
 }
@@ -283,10 +278,8 @@ static int bind_replace(struct viommu_device *dev, uint32_t pasid, struct record
 		return -EBUSY;
 	if (pasid && rec->gp != plan->gp)
 		return -EEXIST;
-	if (rec->dom)
-		rec->dom->binds--;
-	if (plan->dom)
-		plan->dom->binds++;
+	rec->dom->binds--;
+	plan->dom->binds++;
 	rec->gp = plan->gp;
 	entry_write(dev, pasid, rec, plan);
 	viommu__devtlbs_drop(dev, pasid, 0, 0);
@@ -313,7 +306,7 @@ static int bind_entry(struct viommu_device *dev, struct viommu_domain *dom, uint
 	if (err)
 		goto out;
 	pthread_mutex_lock(&host->lock);
-	err = dev->gone ? -ENODEV : dom && dom->ending ? -EINVAL : viommu__device_table(dev, pasid);
+	err = dev->gone ? -ENODEV : dom->ending ? -EINVAL : viommu__device_table(dev, pasid);
 	if (err)
 		goto out_unlock;
 	rec = viommu__record(dev, pasid);
@@ -333,10 +326,9 @@ out:
 	return err;
 }
 
-static int hp_check(const struct viommu_device *dev, const struct viommu_domain *dom,
-		    struct viommu_hp hp)
+static int hp_check(const struct viommu_device *dev, struct viommu_hp hp)
 {
-	if (!dom || hp.v == 0 || hp.v > VIOMMU_PASID_MAX || !(dev->flags & VIOMMU_DEVICE_PASID))
+	if (hp.v == 0 || hp.v > VIOMMU_PASID_MAX || !(dev->flags & VIOMMU_DEVICE_PASID))
 		return -EINVAL;
 	if (hp.v >> (VTD_GET(&dev->host->unit.ecap, VTD_ECAP_PSS) + 1))
 		return -EINVAL;
@@ -346,7 +338,7 @@ static int hp_check(const struct viommu_device *dev, const struct viommu_domain 
 int viommu_host_bind(struct viommu_device *dev, struct viommu_domain *dom, struct viommu_hp hp,
 		     const struct viommu_bind *bind)
 {
-	int err = hp_check(dev, dom, hp);
+	int err = hp_check(dev, hp);
 
 	return err ? err : bind_entry(dev, dom, hp.v, bind, BIND_NEW);
 }
@@ -354,7 +346,7 @@ int viommu_host_bind(struct viommu_device *dev, struct viommu_domain *dom, struc
 int viommu_host_rebind(struct viommu_device *dev, struct viommu_domain *dom, struct viommu_hp hp,
 		       const struct viommu_bind *bind)
 {
-	int err = hp_check(dev, dom, hp);
+	int err = hp_check(dev, hp);
 
 	return err ? err : bind_entry(dev, dom, hp.v, bind, BIND_OR_REPLACE);
 }
@@ -431,8 +423,7 @@ static void bind_finish_end(struct viommu_device *dev, uint32_t pasid, struct re
 	rec->gp = VIOMMU_NO_PASID;
 	rec->state = RECORD_FREE;
 	dev->binds--;
-	if (dom)
-		dom->binds--;
+	dom->binds--;
 }
 
 int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_domain *dom)

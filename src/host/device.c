@@ -88,7 +88,7 @@ int viommu_device_new(struct viommu_host *host, const struct viommu_device_confi
 	dev->pdir = (uint64_t *)align_up((uintptr_t)dev->pdir_alloc, 4096);
 
 	pthread_mutex_lock(&host->lock);
-	if (host->nr_devices >= host->max_devices) {
+	if (host->nr_devices >= host->max_devices || host->next_serial == UINT32_MAX) {
 		err = -ENOSPC;
 		goto fail_locked;
 	}

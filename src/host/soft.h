@@ -97,7 +97,7 @@ struct viommu_device {
 	struct list link;
 	uint32_t busy; /* enders and tellers that hold it while the lock is dropped */
 	uint32_t binds;
-	uint64_t serial; /* never used twice: key of cache slots, shifted over the PASID */
+	uint32_t serial; /* never used twice: upper half of a cache slot's key */
 	uint16_t sid;
 	uint8_t gone;
 	uint8_t pri_off; /* a group was answered FAILURE: no page requests until viommu_device_pri_reset() */
@@ -156,7 +156,7 @@ struct viommu_host {
 	struct list domains;
 	struct viommu_domain *by_did[VIOMMU__MAX_DOMAINS];
 	struct viommu_pasids *pasids;
-	uint64_t next_serial;
+	uint32_t next_serial;
 	uint16_t next_token;
 	uint32_t nr_devices;
 	uint32_t max_devices;

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dma/access.h - one access of a device model while it runs: spans one after the other, inside sections, with the
+ * recovery (miss callback, page request, truncated file) in between.
+ */
+#ifndef VIOMMU_DMA_ACCESS_H
+#define VIOMMU_DMA_ACCESS_H
+
+#include "dma/cache.h"
+
+#define ACCESS_FLAGS                                                               \
+	(VIOMMU_PRIV | VIOMMU_EXEC | VIOMMU_DMA_NO_ALLOCATE | VIOMMU_DMA_NO_WAIT | \
+	 VIOMMU_DMA_NO_PRI)
+
+/* Most bytes moved in one section: what an invalidation may have to wait for. */
+#define SECTION_BYTES (UINT64_C(1) << 21)
+
+struct access {
+	struct viommu_dma *dma;
+	struct viommu_device *dev;
+	uint32_t pasid;
+	uint32_t flags;
+	uint32_t requests;
+	bool missed;
+	uint64_t lost; /* truncations known when the bytes were touched */
+	struct viommu_fault fault;
+};
+
+/*
+ * After a fault, inside the section, which is left and entered again. 0: translate again. VIOMMU_FAULTED: reported. -EAGAIN: a page
+ * request is open (NO_WAIT).
+ */
+int viommu__access_recover(struct access *a);
+
+static inline void access_init(struct access *a, struct viommu_dma *dma, struct viommu_device *dev,
+			       uint32_t pasid, uint32_t flags)
+{
+	a->dma = dma;
+	a->dev = dev;
+	a->pasid = pasid;
+	a->flags = flags;
+	a->requests = 0;
+	a->missed = false;
+	a->lost = viommu__mem_lost_count();
+}
+
+/* One span at addr, recovered where that can be. 0, VIOMMU_FAULTED, -errno. */
+static inline __attribute__((always_inline)) int access_span(struct access *a, uint64_t addr,
+							     uint32_t want,
+							     struct viommu_dma_span *span)
+{
+	uint32_t access = want | (a->flags & (VIOMMU_PRIV | VIOMMU_EXEC));
+	int ret;
+
+	for (;;) {
+		ret = dma_translate(a->dma, a->dev, a->pasid, addr, access, span, &a->fault);
+		if (likely(ret == 0) || ret != VIOMMU_FAULTED)
+			return ret;
+		ret = viommu__access_recover(a);
+		if (ret)
+			return ret;
+	}
+}
+
+/*
+ * A span of up to `bytes`, made of as many pages as lie next to each other in this process: one copy for all of them. A page that
+ * cannot be had ends it early; the fault comes when the access gets there.
+ */
+static inline int access_run(struct access *a, uint64_t addr, uint64_t bytes, uint32_t want,
+			     struct viommu_dma_span *span)
+{
+	uint32_t access = want | (a->flags & (VIOMMU_PRIV | VIOMMU_EXEC));
+	struct viommu_dma_span next;
+	int ret = access_span(a, addr, want, span);
+
+	if (ret)
+		return ret;
+	while (span->bytes < bytes && span->host) {
+		if (dma_translate(a->dma, a->dev, a->pasid, addr + span->bytes, access, &next,
+				  NULL) ||
+		    (uint8_t *)next.host != (uint8_t *)span->host + span->bytes)
+			break;
+		span->bytes += next.bytes;
+	}
+	if (span->bytes > bytes)
+		span->bytes = bytes;
+	return 0;
+}
+
+/* Were the bytes just touched really there? False: a file lost pages meanwhile; do the run again. */
+static inline bool access_whole(struct access *a)
+{
+	return likely(viommu__mem_lost_count() == a->lost);
+}
+
+/* The region's memory went under the access: outside of the section, take it out of the tables. */
+int viommu__access_lost(struct access *a);
+
+static inline void access_done(struct viommu_dma_result *res, uint64_t done, int ret,
+			       const struct access *a)
+{
+	if (!res)
+		return;
+	res->done = done;
+	if (ret == VIOMMU_FAULTED)
+		res->fault = a->fault;
+}
+
+#endif /* VIOMMU_DMA_ACCESS_H */

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * dma/cache.h - the translation caches of one DMA object, and the hit path.
+ *
+ *	(device serial, PASID) --hash--> slot: { key, generations' sum, tag, what a miss needs }
+ *	(page, slot tag)       --hash--> set of 4 entries in a line: { page << 19 | tag } -> { host page | permissions }
+ *
+ * A slot is good while the sum of the three generations (host, domain id, record) is what it was when the slot was filled; see
+ * host/soft.h for why a sum will do. A slot that is filled again gets a new tag, so everything cached under the old one is
+ * dead without being touched; when the 19 bits are used up, all caches are swept.
+ *
+ * Device, PASID and page together do not fit 64 bits; the tag stands for the first two. Addresses whose bits 63:57 do not equal bit 56
+ * are never cached nor looked up here.
+ *
+ * An entry carries the permissions that need no further walk: write only if the dirty bit is set (or not kept).
+ */
+#ifndef VIOMMU_DMA_CACHE_H
+#define VIOMMU_DMA_CACHE_H
+
+#include <viommu/dma.h>
+#include "base/hash.h"
+#include "host/soft.h"
+
+#define TAG_BITS  19u
+#define TAG_LAST  (BIT64(TAG_BITS) - 1)
+#define SLOTS     64u
+#define SETS_4K   256u
+#define SETS_2M   32u
+#define WAYS      4u
+#define PERM_MASK 0xfu
+
+/* What a slot's misses are walked by. */
+enum slot_kind {
+	SLOT_NESTED =
+		1,  /* one first stage over a domain's second stage: has caches for upper levels */
+	SLOT_STACK, /* any other stack that ends in a domain's second stage */
+	SLOT_HOST,  /* addresses end as HPAs that must lie in the domain's memory */
+};
+
+/* One line. Which PASID entry it was filled from is not read again on a hit. */
+struct slot {
+	uint64_t key; /* device serial << 32 | PASID; 0 = empty */
+	uint64_t sum;
+	const uint64_t *gen_record;
+	const uint64_t *gen_domain;
+	struct viommu_domain *dom;
+	const struct stages *ext;
+	uint64_t fs_root;
+	uint32_t tag;
+	uint16_t fs_flags;
+	uint8_t fs_levels;
+	uint8_t kind; /* enum slot_kind */
+} __attribute__((aligned(64)));
+
+struct set {
+	uint64_t tag[WAYS];
+	uint64_t val[WAYS];
+} __attribute__((aligned(64)));
+
+struct viommu_dma {
+	struct viommu__marker marker;
+	struct viommu_host *host;
+	uint64_t next_tag;
+	uint32_t victim; /* counts fills: who is replaced next */
+	uint32_t depth;
+	struct viommu_dma_stats stats;
+	struct slot slot[SLOTS];
+	struct set tlb[SETS_4K];
+	struct set tlb_2m[SETS_2M];
+};
+
+_Static_assert(sizeof(struct slot) == 64, "a slot is a line");
+_Static_assert(sizeof(struct set) == 64, "a set is a line");
+_Static_assert(sizeof(struct viommu_dma) <= 32768, "P9: 32 KiB a thread");
+
+static inline uint64_t slot_key(const struct viommu_device *dev, uint32_t pasid)
+{
+	/* The whole 32 bits: VIOMMU_NO_PASID is none of the PASIDs, and a PASID that is too large hits nothing. */
+	return (uint64_t)dev->serial << 32 | pasid;
+}
+
+static inline struct slot *slot_of(struct viommu_dma *dma, uint64_t key)
+{
+	return &dma->slot[(key ^ key >> 32) % SLOTS];
+}
+
+static inline uint64_t gen_sum(const struct viommu_host *host, const struct slot *slot)
+{
+	return load_acquire(&host->gen.v) + load_acquire(slot->gen_domain) +
+	       load_acquire(slot->gen_record);
+}
+
+static inline bool cacheable(uint64_t addr)
+{
+	return (uint64_t)((int64_t)(addr << 7) >> 7) == addr;
+}
+
+static inline uint64_t tag_4k(uint64_t addr, uint32_t tag)
+{
+	return (addr << 7 & ~TAG_LAST) | tag;
+}
+
+/* The nine lowest page bits do not count. */
+static inline uint64_t tag_2m(uint64_t addr, uint32_t tag)
+{
+	return (addr << 7 & ~MASK64(TAG_BITS + 8, 0)) | tag;
+}
+
+static inline struct set *set_4k(struct viommu_dma *dma, uint64_t addr, uint32_t tag)
+{
+	return &dma->tlb[((addr >> 12) ^ (addr >> 20) ^ tag * 37u) % SETS_4K];
+}
+
+static inline struct set *set_2m(struct viommu_dma *dma, uint64_t addr, uint32_t tag)
+{
+	return &dma->tlb_2m[((addr >> 21) ^ (addr >> 26) ^ tag * 5u) % SETS_2M];
+}
+
+/* Value of the entry with this tag, 0 if there is none. Without branches: which way it is cannot be predicted. */
+static inline uint64_t set_find(const struct set *set, uint64_t tag)
+{
+	uint64_t v = 0;
+	unsigned int i;
+
+	for (i = 0; i < WAYS; i++)
+		v |= set->tag[i] == tag ? set->val[i] : 0;
+	return v;
+}
+
+/* Permission bits that an access needs; VIOMMU_READ, _WRITE are PERM_R, _W, supervisor ones two bits up. */
+static inline uint64_t need_of(uint32_t access)
+{
+	return (uint64_t)(access & (VIOMMU_READ | VIOMMU_WRITE)) << ((access & VIOMMU_PRIV) >> 2);
+}
+
+/* The path from device and PASID to stages, and what it was read with. */
+struct viommu__path_snapshot {
+	struct viommu_path_result path;
+	struct record *rec;
+	struct viommu_domain *dom;
+	const struct stages *ext;
+	uint64_t rec_gen;
+	uint64_t host_gen;
+};
+
+/* dma/miss.c; all of it inside a section. 0, VIOMMU_FAULTED (in out->path.fault), -errno. */
+int viommu__dma_path(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+		     uint64_t addr, uint32_t access, uint8_t request,
+		     struct viommu__path_snapshot *out);
+/* A slot that is good now. */
+int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+		     uint64_t addr, uint32_t access, struct slot **out, struct viommu_fault *fault);
+/* Walk what the slot names; the fault has the walker's fields only. */
+int viommu__dma_walk(struct viommu_dma *dma, struct slot *slot, uint64_t addr, uint32_t access,
+		     struct viommu_walk_result *wr);
+
+/* Everything but a hit. */
+int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+		     uint64_t addr, uint32_t access, struct viommu_dma_span *out,
+		     struct viommu_fault *fault);
+
+/* Inside a section. 0, VIOMMU_FAULTED. Access is of READ, WRITE, PRIV, ATOMIC, EXEC, ZERO_LENGTH. */
+static inline __attribute__((always_inline)) int dma_translate(
+	struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr,
+	uint32_t access, struct viommu_dma_span *out, struct viommu_fault *fault)
+{
+	uint64_t key = slot_key(dev, pasid);
+	struct slot *slot = slot_of(dma, key);
+	uint64_t need, v;
+
+	if (unlikely(slot->key != key || gen_sum(dma->host, slot) != slot->sum))
+		return viommu__dma_miss(dma, dev, pasid, addr, access, out, fault);
+	if (unlikely(!cacheable(addr) || (access & (VIOMMU_EXEC | VIOMMU_ZERO_LENGTH))))
+		return viommu__dma_miss(dma, dev, pasid, addr, access, out, fault);
+	need = need_of(access);
+	v = set_find(set_4k(dma, addr, slot->tag), tag_4k(addr, slot->tag));
+	if (likely(v && (v & need) == need)) {
+		out->host = (void *)(uintptr_t)((v & ~MASK64(11, 0)) | (addr & 4095));
+		out->bytes = 4096 - (addr & 4095);
+		return 0;
+	}
+	v = set_find(set_2m(dma, addr, slot->tag), tag_2m(addr, slot->tag));
+	if (likely(v && (v & need) == need)) {
+		out->host = (void *)(uintptr_t)((v & ~MASK64(20, 0)) | (addr & MASK64(20, 0)));
+		out->bytes = BIT64(21) - (addr & MASK64(20, 0));
+		return 0;
+	}
+	return viommu__dma_miss(dma, dev, pasid, addr, access, out, fault);
+}
+
+#endif /* VIOMMU_DMA_CACHE_H */

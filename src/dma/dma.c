@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * DMA objects: their life, sections, plain translation, and what happens to an access that faulted.
+ */
+#include "dma/access.h"
+
+/* Page requests that one access sends for one page before it gives up: a handler may say yes and do nothing. */
+#define MAX_REQUESTS 16u
+
+int viommu_dma_new(struct viommu_host *host, struct viommu_dma **out)
+{
+	struct viommu_dma *dma = viommu__alloc_aligned(64, sizeof(*dma));
+
+	*out = NULL;
+	if (!dma)
+		return -ENOMEM;
+	dma->host = host;
+	pthread_mutex_lock(&host->lock);
+	host->nr_dma++;
+	host->dma_bytes += sizeof(*dma);
+	pthread_mutex_unlock(&host->lock);
+	viommu__marker_add(&host->markers, &dma->marker);
+	*out = dma;
+	return 0;
+}
+
+void viommu_dma_free(struct viommu_dma *dma)
+{
+	struct viommu_host *host;
+
+	if (!dma)
+		return;
+	host = dma->host;
+	viommu__marker_del(&host->markers, &dma->marker);
+	pthread_mutex_lock(&host->lock);
+	host->nr_dma--;
+	host->dma_bytes -= sizeof(*dma);
+	pthread_mutex_unlock(&host->lock);
+	viommu__free(dma);
+}
+
+void viommu_dma_begin(struct viommu_dma *dma)
+{
+	viommu__marker_enter(&dma->marker);
+}
+
+void viommu_dma_end(struct viommu_dma *dma)
+{
+	viommu__marker_leave(&dma->marker);
+}
+
+int viommu_dma_translate(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+			 uint64_t addr, uint32_t access, struct viommu_dma_span *out,
+			 struct viommu_fault *fault)
+{
+	VIOMMU_DEBUG_ASSERT(viommu__marker_inside(&dma->marker));
+	return dma_translate(dma, dev, pasid, addr, access, out, fault);
+}
+
+void viommu_dma_stats(const struct viommu_dma *dma, struct viommu_dma_stats *out)
+{
+	*out = dma->stats;
+}
+
+/* Would an ATS translation request have got an answer without error, so that a device asks for the page? */
+static bool recoverable(const struct viommu_fault *fault)
+{
+	enum viommu_outcome o;
+
+	if (fault->stage == VIOMMU_STAGE_PATH)
+		return false;
+	o = viommu_fault_outcome(fault->reason, VIOMMU_REQ_TRANSLATION);
+	return o == VTD_OUT_S0 || o == VTD_OUT_SP;
+}
+
+static bool absent(const struct viommu_fault *fault)
+{
+	return fault->stage == VIOMMU_STAGE_PATH &&
+	       (fault->reason == VTD_FR_PE_NP || fault->reason == VTD_FR_PDIR_NP);
+}
+
+/* Nothing but an answer to a page request is waited for here. Outside of any section. */
+static int recover(struct access *a)
+{
+	struct viommu_host *host = a->dma->host;
+
+	if (viommu__mem_lost_count() != a->lost) {
+		/* A file was truncated: its regions leave, then the access sees a hole, or goes on. */
+		a->lost = viommu__mem_lost_count();
+		viommu__host_reap_lost(host);
+		return 0;
+	}
+	if (absent(&a->fault)) {
+		if (a->missed || !host->ops.miss)
+			return -EPERM;
+		a->missed = true;
+		return host->ops.miss(host->ops.ctx, a->dev, a->pasid) ? -EPERM : 0;
+	}
+	if ((a->dev->flags & VIOMMU_DEVICE_PRI) && !(a->flags & VIOMMU_DMA_NO_PRI) &&
+	    recoverable(&a->fault) && a->requests < MAX_REQUESTS) {
+		a->requests++;
+		a->dma->stats.page_requests++;
+		return viommu__request_page(a->dev, a->pasid, a->fault.addr, a->fault.access,
+					    a->flags & VIOMMU_DMA_NO_WAIT);
+	}
+	return -EPERM;
+}
+
+int viommu__access_recover(struct access *a)
+{
+	const struct viommu_host_ops *ops = &a->dma->host->ops;
+	int ret;
+
+	viommu__marker_leave(&a->dma->marker);
+	ret = recover(a);
+	if (ret && ret != -EAGAIN) {
+		a->dma->stats.faults++;
+		if (!(a->fault.flags & VIOMMU_FAULT_FPD) && ops->fault)
+			ops->fault(ops->ctx, a->dev, &a->fault);
+		ret = VIOMMU_FAULTED;
+	}
+	viommu__marker_enter(&a->dma->marker);
+	return ret;
+}
+
+int viommu__access_lost(struct access *a)
+{
+	viommu__marker_leave(&a->dma->marker);
+	a->lost = viommu__mem_lost_count();
+	viommu__host_reap_lost(a->dma->host);
+	viommu__marker_enter(&a->dma->marker);
+	return 0;
+}
