@@ -41,7 +41,7 @@ static inline void access_init(struct access *a, struct viommu_dma *dma, struct 
 	a->flags = flags;
 	a->requests = 0;
 	a->missed = false;
-	a->lost = viommu__mem_lost_count();
+	a->lost = load_acquire(&dma->host->lost_seen);
 }
 
 /* One span at addr, recovered where that can be. 0, VIOMMU_FAULTED, -errno. */

@@ -86,8 +86,8 @@ static int recover(struct access *a)
 
 	if (viommu__mem_lost_count() != a->lost) {
 		/* A file was truncated: its regions leave, then the access sees a hole, or goes on. */
-		a->lost = viommu__mem_lost_count();
 		viommu__host_reap_lost(host);
+		a->lost = load_acquire(&host->lost_seen);
 		return 0;
 	}
 	if (absent(&a->fault)) {
@@ -126,8 +126,8 @@ int viommu__access_recover(struct access *a)
 int viommu__access_lost(struct access *a)
 {
 	viommu__marker_leave(&a->dma->marker);
-	a->lost = viommu__mem_lost_count();
 	viommu__host_reap_lost(a->dma->host);
+	a->lost = load_acquire(&a->dma->host->lost_seen);
 	viommu__marker_enter(&a->dma->marker);
 	return 0;
 }

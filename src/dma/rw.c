@@ -108,7 +108,7 @@ static inline bool small_hit(struct viommu_dma *dma, struct viommu_device *dev, 
 			     enum direction dir)
 {
 	const uint32_t want = dir == TO_MEMORY ? VIOMMU_WRITE : VIOMMU_READ;
-	uint64_t lost = viommu__mem_lost_count();
+	uint64_t lost = load_acquire(&dma->host->lost_seen);
 	uint64_t key = slot_key(dev, pasid);
 	struct slot *slot = slot_of(dma, key);
 	uint64_t v;

@@ -168,7 +168,6 @@ int viommu__host_reap_lost(struct viommu_host *host)
 		pthread_mutex_unlock(&host->lock);
 		return 0;
 	}
-	host->lost_seen = count;
 	for (l = host->domains.next; l != &host->domains; l = l->next) {
 		struct viommu_domain *dom = container_of(l, struct viommu_domain, link);
 		struct viommu_mem_region r;
@@ -185,6 +184,7 @@ int viommu__host_reap_lost(struct viommu_host *host)
 		chain_free(dom, chain);
 	}
 	viommu__devices_drop_all(host);
+	store_release(&host->lost_seen, count); /* last: now the tables know */
 	pthread_mutex_unlock(&host->lock);
 	return 1;
 }

@@ -23,6 +23,7 @@
  *	host->gen, gens[].v, record.gen         written under host->lock, read by anybody (acquire)
  *	table entries, record.dom, .ext         written under host->lock, read inside markers (seqlock of record.gen)
  *	device.requests and what is in it       device->request_lock (inner to host->lock)
+ *	lost_seen                               written under host->lock, read by anybody (acquire)
  *	device.gone                             written under host->lock, read by anybody
  * Lock order: memory's lock, host->lock, device->request_lock, markers' lock. No callback is called with any of them held.
  */
@@ -144,6 +145,8 @@ struct viommu_domain {
 };
 
 struct viommu_host {
+	/* Truncations that the tables know of: an access compares it with viommu__mem_lost_count(). */
+	uint64_t lost_seen;
 	struct gen gen;                       /* first: on a line of its own */
 	struct gen gens[VIOMMU__MAX_DOMAINS]; /* by domain id */
 	struct viommu__markers markers;
@@ -163,7 +166,6 @@ struct viommu_host {
 	uint32_t max_requests;
 	uint32_t nr_dma;
 	uint64_t dma_bytes;
-	uint64_t lost_seen; /* truncations already dealt with */
 };
 
 static inline void gen_bump(uint64_t *gen)
