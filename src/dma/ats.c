@@ -46,8 +46,7 @@ static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 			*fault = wr.fault;
 	}
 	if (ret == VIOMMU_FAULTED) {
-		enum viommu_outcome o =
-			viommu_fault_outcome(fault->reason, VIOMMU_REQ_TRANSLATION);
+		enum viommu_outcome o = viommu_fault_outcome(fault->reason, VIOMMU_REQ_TRANSLATION);
 
 		fault->sid = dev->sid;
 		fault->pasid = pasid;
