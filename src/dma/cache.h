@@ -12,6 +12,9 @@
  * Device, PASID and page together do not fit 64 bits; the tag stands for the first two. Addresses whose bits 63:57 do not equal bit 56
  * are never cached nor looked up here.
  *
+ * A miss in a nested slot goes on at the lowest first-stage table that is cached, and asks the cache of guest physical pages
+ * before it walks the second stage: most misses read one entry.
+ *
  * An entry carries the permissions that need no further walk: write only if the dirty bit is set (or not kept).
  */
 #ifndef VIOMMU_DMA_CACHE_H
@@ -27,6 +30,11 @@
 #define SETS_4K   256u
 #define SETS_2M   32u
 #define WAYS      4u
+#define DOMAINS   8u
+#define GPAS_4K   128u
+#define GPAS_2M   64u
+#define TABLES_1  256u
+#define TABLES_2  64u
 #define PERM_MASK 0xfu
 
 /* What a slot's misses are walked by. */
@@ -52,6 +60,19 @@ struct slot {
 	uint8_t kind; /* enum slot_kind */
 } __attribute__((aligned(64)));
 
+/* The tag under which guest physical addresses of a domain are cached: by domain id, good while the sum is the same. */
+struct domain_slot {
+	uint64_t sum; /* of the host's and the domain's generation */
+	uint32_t did;
+	uint32_t tag;
+};
+
+/* Direct-mapped entry of the caches that serve misses. */
+struct pair {
+	uint64_t tag;
+	uint64_t val;
+};
+
 struct set {
 	uint64_t tag[WAYS];
 	uint64_t val[WAYS];
@@ -65,8 +86,15 @@ struct viommu_dma {
 	uint32_t depth;
 	struct viommu_dma_stats stats;
 	struct slot slot[SLOTS];
+	struct domain_slot domain[DOMAINS];
+	uint32_t gpa_tag[SLOTS]; /* beside each slot: its domain's tag */
 	struct set tlb[SETS_4K];
 	struct set tlb_2m[SETS_2M];
+	/* For misses: guest physical page -> host page; table of level 1 and 2 that serves a first-stage address. */
+	struct pair gpa_4k[GPAS_4K];
+	struct pair gpa_2m[GPAS_2M];
+	struct pair table_1[TABLES_1];
+	struct pair table_2[TABLES_2];
 };
 
 _Static_assert(sizeof(struct slot) == 64, "a slot is a line");
@@ -104,6 +132,12 @@ static inline uint64_t tag_4k(uint64_t addr, uint32_t tag)
 static inline uint64_t tag_2m(uint64_t addr, uint32_t tag)
 {
 	return (addr << 7 & ~MASK64(TAG_BITS + 8, 0)) | tag;
+}
+
+/* The eighteen lowest page bits do not count. */
+static inline uint64_t tag_1g(uint64_t addr, uint32_t tag)
+{
+	return (addr << 7 & ~MASK64(TAG_BITS + 17, 0)) | tag;
 }
 
 static inline struct set *set_4k(struct viommu_dma *dma, uint64_t addr, uint32_t tag)

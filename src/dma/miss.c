@@ -10,6 +10,7 @@
 
 #include "dma/cache.h"
 #include "pasid/path.h"
+#include "walk/nested.h"
 #include "walk/walk.h"
 
 #define WINDOW_FIRST UINT64_C(0xfee00000)
@@ -20,11 +21,29 @@ static uint32_t tag_new(struct viommu_dma *dma)
 	if (dma->next_tag == TAG_LAST) {
 		/* All tags were used: nothing old may meet them again. */
 		memset(dma->slot, 0, sizeof(dma->slot));
+		memset(dma->domain, 0, sizeof(dma->domain));
 		memset(dma->tlb, 0, sizeof(dma->tlb));
 		memset(dma->tlb_2m, 0, sizeof(dma->tlb_2m));
+		memset(dma->gpa_4k, 0, sizeof(dma->gpa_4k));
+		memset(dma->gpa_2m, 0, sizeof(dma->gpa_2m));
+		memset(dma->table_1, 0, sizeof(dma->table_1));
+		memset(dma->table_2, 0, sizeof(dma->table_2));
 		dma->next_tag = 0;
 	}
 	return (uint32_t)++dma->next_tag; /* 0 is the tag of empty entries */
+}
+
+/* The tag of a domain's guest physical addresses; sum: of its and the host's generation, read before anything is walked. */
+static uint32_t domain_tag(struct viommu_dma *dma, uint32_t did, uint64_t sum)
+{
+	struct domain_slot *d = &dma->domain[did % DOMAINS];
+	uint32_t tag;
+
+	if (d->did == did && d->sum == sum)
+		return d->tag;
+	tag = tag_new(dma);
+	*d = (struct domain_slot){ .sum = sum, .did = did, .tag = tag };
+	return tag;
 }
 
 static bool in_window(uint64_t addr)
@@ -93,6 +112,7 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 {
 	struct viommu__path_snapshot snap;
 	const struct viommu_stage *fs;
+	uint64_t sum;
 	int ret;
 
 	slot->key = 0;
@@ -106,8 +126,12 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	slot->gen_domain = &dma->host->gens[snap.dom->did].v;
 	slot->dom = snap.dom;
 	slot->ext = snap.ext;
-	slot->sum = snap.host_gen + load_acquire(slot->gen_domain) + snap.rec_gen;
+	sum = snap.host_gen + load_acquire(slot->gen_domain);
+	slot->sum = sum + snap.rec_gen;
+	if (dma->next_tag + 2 > TAG_LAST)
+		dma->next_tag = TAG_LAST; /* both of the tags below are from the same sweep */
 	slot->tag = tag_new(dma);
+	dma->gpa_tag[slot - dma->slot] = domain_tag(dma, snap.dom->did, sum);
 	slot->fs_root = 0;
 	slot->fs_flags = 0;
 	slot->fs_levels = 0;
@@ -232,42 +256,145 @@ int viommu__dma_walk(struct viommu_dma *dma, struct slot *slot, uint64_t addr, u
 	return ret;
 }
 
-static void set_put(struct viommu_dma *dma, struct set *set, uint64_t tag, uint64_t val)
+/* Where an entry with this tag goes: over one with the same tag (set_find() wants no two), else over the next in turn. */
+static inline void set_put(struct viommu_dma *dma, struct set *set, uint64_t tag, uint64_t val)
 {
-	unsigned int i, way = WAYS;
+	unsigned int way = dma->victim++ % WAYS, i;
 
-	/* The same tag again (more permissions now), else an empty way, else the next in turn. */
-	for (i = 0; i < WAYS; i++) {
-		if (set->tag[i] == tag)
-			break;
-		if (!set->tag[i] && way == WAYS)
-			way = i;
-	}
-	if (i < WAYS)
-		way = i;
-	else if (way == WAYS)
-		way = dma->victim++ % WAYS;
+	for (i = 0; i < WAYS; i++)
+		way = set->tag[i] == tag ? i : way;
 	set->tag[way] = tag;
 	set->val[way] = val;
 }
 
-static void tlb_fill(struct viommu_dma *dma, const struct slot *slot, uint32_t pasid, uint64_t addr,
-		     const struct viommu_walk_result *wr)
+static inline void tlb_fill(struct viommu_dma *dma, const struct slot *slot, uint32_t pasid,
+			    uint64_t addr, uint64_t host, unsigned int page_lg2, uint8_t perm)
 {
-	uint64_t host = (uintptr_t)wr->host;
-
-	if (!cacheable(addr))
+	if (unlikely(!cacheable(addr)))
 		return;
 	/* Interrupt messages are never translated, so no entry may cover them. */
-	if (pasid == VIOMMU_NO_PASID &&
-	    align_down(addr, BIT64(21)) == align_down(WINDOW_FIRST, BIT64(21)))
+	if (unlikely(pasid == VIOMMU_NO_PASID &&
+		     align_down(addr, BIT64(21)) == align_down(WINDOW_FIRST, BIT64(21))))
 		return;
-	if (wr->page_lg2 >= 21)
+	if (page_lg2 >= 21)
 		set_put(dma, set_2m(dma, addr, slot->tag), tag_2m(addr, slot->tag),
-			align_down(host, BIT64(21)) | wr->perm);
+			align_down(host, BIT64(21)) | perm);
 	else
 		set_put(dma, set_4k(dma, addr, slot->tag), tag_4k(addr, slot->tag),
-			align_down(host, 4096) | wr->perm);
+			align_down(host, 4096) | perm);
+}
+
+/* ---- Nested, by caches ---- */
+
+struct nested {
+	struct viommu_dma *dma;
+	const struct slot *slot;
+	const struct viommu_stage *ss;
+	uint32_t gpa_tag;
+	/* Tables met on the way down, to be kept if the walk ends well. */
+	uint64_t table[3];
+};
+
+/* What a table entry's permissions amount to so far: RW and US, in the low bits of the table's address. */
+#define CUM_BITS (VTD_MASK(VTD_FS_RW) | VTD_MASK(VTD_FS_US))
+
+static inline struct pair *gpa_pair(struct viommu_dma *dma, uint64_t gpa, unsigned int page_lg2)
+{
+	if (page_lg2 >= 21)
+		return &dma->gpa_2m[(gpa >> 21 ^ gpa >> 27) % GPAS_2M];
+	return &dma->gpa_4k[(gpa >> 12 ^ gpa >> 19) % GPAS_4K];
+}
+
+static VIOMMU__INLINE bool nested_resolve(void *ctx, uint64_t gpa, unsigned int want,
+					  struct viommu__hit *hit)
+{
+	struct nested *n = ctx;
+	unsigned int need = viommu__own_need(n->ss, want);
+	struct pair *p = gpa_pair(n->dma, gpa, 21);
+
+	if (likely(p->tag == tag_2m(gpa, n->gpa_tag) && !(need & ~p->val))) {
+		hit->addr = (p->val & ~MASK64(20, 0)) | (gpa & MASK64(20, 0));
+		hit->page_lg2 = 21;
+		hit->perm = p->val & PERM_MASK;
+		return true;
+	}
+	p = gpa_pair(n->dma, gpa, 12);
+	if (likely(p->tag == tag_4k(gpa, n->gpa_tag) && !(need & ~p->val))) {
+		hit->addr = (p->val & ~MASK64(11, 0)) | (gpa & MASK64(11, 0));
+		hit->page_lg2 = 12;
+		hit->perm = p->val & PERM_MASK;
+		return true;
+	}
+	if (unlikely(!cacheable(gpa) || !viommu__walk_own(n->ss, gpa, want, hit)))
+		return false;
+	p = gpa_pair(n->dma, gpa, hit->page_lg2);
+	if (hit->page_lg2 >= 21)
+		*p = (struct pair){ tag_2m(gpa, n->gpa_tag),
+				    align_down(hit->addr, BIT64(21)) | hit->perm };
+	else
+		*p = (struct pair){ tag_4k(gpa, n->gpa_tag),
+				    align_down(hit->addr, 4096) | hit->perm };
+	return true;
+}
+
+static VIOMMU__INLINE void nested_note(void *ctx, unsigned int level, const uint64_t *table,
+				       uint64_t cum)
+{
+	struct nested *n = ctx;
+
+	if (level <= 2)
+		n->table[level] = (uintptr_t)table | (cum & CUM_BITS);
+}
+
+static inline struct pair *table_1(struct viommu_dma *dma, uint64_t gva, uint32_t tag)
+{
+	return &dma->table_1[(gva >> 21 ^ gva >> 29 ^ tag) % TABLES_1];
+}
+
+static inline struct pair *table_2(struct viommu_dma *dma, uint64_t gva, uint32_t tag)
+{
+	return &dma->table_2[(gva >> 30 ^ tag) % TABLES_2];
+}
+
+/* True: *hit says all. False: the walker has to look (a fault, a bit to set), or it is no case for the caches. */
+static inline bool nested_walk(struct viommu_dma *dma, const struct slot *slot, uint64_t gva,
+			       unsigned int want, struct viommu__hit *hit)
+{
+	const struct viommu_stage fs = {
+		.format = VIOMMU_FORMAT_VTD_FS,
+		.levels = slot->fs_levels,
+		.haw = dma->host->unit.haw,
+		.flags = slot->fs_flags,
+		.root = slot->fs_root,
+	};
+	struct nested n = {
+		.dma = dma,
+		.slot = slot,
+		.ss = &slot->dom->stage,
+		.gpa_tag = dma->gpa_tag[slot - dma->slot],
+	};
+	struct pair *p1 = table_1(dma, gva, slot->tag), *p2;
+	bool ok;
+
+	hit->reads = 0;
+	if (likely(p1->tag == tag_2m(gva, slot->tag)))
+		return viommu__walk_nested_from(&fs, gva, want, 1,
+						(const uint64_t *)(uintptr_t)(p1->val & ~CUM_BITS),
+						~CUM_BITS | p1->val, nested_resolve, nested_note,
+						&n, hit);
+	p2 = table_2(dma, gva, slot->tag);
+	if (p2->tag == tag_1g(gva, slot->tag))
+		ok = viommu__walk_nested_from(&fs, gva, want, 2,
+					      (const uint64_t *)(uintptr_t)(p2->val & ~CUM_BITS),
+					      ~CUM_BITS | p2->val, nested_resolve, nested_note, &n,
+					      hit);
+	else
+		ok = viommu__walk_nested(&fs, gva, want, nested_resolve, nested_note, &n, hit);
+	if (ok && n.table[1])
+		*p1 = (struct pair){ tag_2m(gva, slot->tag), n.table[1] };
+	if (ok && n.table[2])
+		*p2 = (struct pair){ tag_1g(gva, slot->tag), n.table[2] };
+	return ok;
 }
 
 int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
@@ -318,6 +445,17 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	ret = viommu__dma_slot(dma, dev, pasid, addr, access, &slot, fault);
 	if (ret)
 		return ret;
+	if (slot->kind == SLOT_NESTED && cacheable(addr) && !(access & VIOMMU_ZERO_LENGTH)) {
+		struct viommu__hit hit;
+
+		if (likely(nested_walk(dma, slot, addr, viommu__walk_want(access), &hit))) {
+			dma->stats.reads += hit.reads;
+			tlb_fill(dma, slot, pasid, addr, hit.addr, hit.page_lg2, hit.perm);
+			out->host = (void *)(uintptr_t)hit.addr;
+			out->bytes = BIT64(hit.page_lg2) - (addr & (BIT64(hit.page_lg2) - 1));
+			return 0;
+		}
+	}
 	ret = viommu__dma_walk(dma, slot, addr, access, &wr);
 	if (ret) {
 		fault_from(fault, &wr.fault, dev, pasid, access, addr, 0);
@@ -325,7 +463,7 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	}
 	if (slot->fs_levels && !(slot->fs_flags & VIOMMU_STAGE_SRE))
 		wr.perm &= (uint8_t) ~(VIOMMU_PERM_SR | VIOMMU_PERM_SW);
-	tlb_fill(dma, slot, pasid, addr, &wr);
+	tlb_fill(dma, slot, pasid, addr, (uintptr_t)wr.host, wr.page_lg2, wr.perm);
 	out->host = wr.host;
 	out->bytes = BIT64(wr.page_lg2) - (addr & (BIT64(wr.page_lg2) - 1));
 	return 0;

@@ -209,6 +209,24 @@ static int config_check(struct viommu_host *host, const struct viommu_domain_con
 	return 0;
 }
 
+static void stage_make(struct viommu_domain *dom)
+{
+	const struct viommu_unit *unit = &dom->host->unit;
+	uint64_t sslps = VTD_GET(&unit->cap, VTD_CAP_SSLPS);
+	uint64_t mgaw = VTD_GET(&unit->cap, VTD_CAP_MGAW) + 1;
+
+	dom->stage = (struct viommu_stage){
+		.format = VIOMMU_FORMAT_VTD_SS,
+		.levels = dom->levels,
+		.haw = unit->haw,
+		.input_bits = (uint8_t)min_u64(mgaw, ss_shift(dom->levels + 1u)),
+		.flags = VIOMMU_STAGE_SNOOP | VIOMMU_STAGE_SNP |
+			 (sslps & 1 ? VIOMMU_STAGE_2M : 0) | (sslps & 2 ? VIOMMU_STAGE_1G : 0) |
+			 (dom->flags & VIOMMU_DOMAIN_DIRTY ? VIOMMU_STAGE_AD : 0),
+		.root = (uintptr_t)dom->root,
+	};
+}
+
 int viommu_domain_new(struct viommu_host *host, struct viommu_mem *mem,
 		      const struct viommu_domain_config *config, struct viommu_domain **out)
 {
@@ -259,6 +277,7 @@ int viommu_domain_new(struct viommu_host *host, struct viommu_mem *mem,
 	}
 	dom->tables = 1;
 	dom->did = (uint16_t)did;
+	stage_make(dom);
 	host->by_did[did] = dom;
 	list_add_tail(&host->domains, &dom->link);
 	pthread_mutex_unlock(&host->lock);
@@ -321,20 +340,7 @@ struct viommu_owner *viommu_domain_owner(struct viommu_domain *dom)
 
 void viommu_domain_stage(struct viommu_domain *dom, struct viommu_stage *out, uint16_t *did)
 {
-	const struct viommu_unit *unit = &dom->host->unit;
-	uint64_t sslps = VTD_GET(&unit->cap, VTD_CAP_SSLPS);
-	uint64_t mgaw = VTD_GET(&unit->cap, VTD_CAP_MGAW) + 1;
-
-	*out = (struct viommu_stage){
-		.format = VIOMMU_FORMAT_VTD_SS,
-		.levels = dom->levels,
-		.haw = unit->haw,
-		.input_bits = (uint8_t)min_u64(mgaw, ss_shift(dom->levels + 1u)),
-		.flags = VIOMMU_STAGE_SNOOP | VIOMMU_STAGE_SNP | (sslps & 1 ? VIOMMU_STAGE_2M : 0) |
-			 (sslps & 2 ? VIOMMU_STAGE_1G : 0) |
-			 (dom->flags & VIOMMU_DOMAIN_DIRTY ? VIOMMU_STAGE_AD : 0),
-		.root = (uintptr_t)dom->root,
-	};
+	*out = dom->stage;
 	if (did)
 		*did = dom->did;
 }

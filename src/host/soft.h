@@ -134,6 +134,7 @@ struct viommu_domain {
 	struct viommu_mem *mem;
 	struct viommu__mem_listener listener;
 	struct viommu_owner *owner;
+	struct viommu_stage stage; /* as in a stack: see viommu_domain_stage() */
 	uint64_t *root;
 	uint64_t tables; /* pages of second-stage tables */
 	uint32_t binds;  /* PASID entries that name it */
