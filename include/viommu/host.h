@@ -2,10 +2,11 @@
 /*
  * viommu/host.h - a host IOMMU: domains, devices, and guest page tables bound to a device's PASIDs.
  *
- * The software host keeps real VT-d tables (root, context, PASID directory, PASID entries, second stage) in the memory of this
- * process and really walks them; its host physical addresses (HPA) are addresses of this process. A domain is one VM: its
- * memory (GPA -> HPA as second-stage tables) and the PASIDs it owns. A device is a requester id; a bind puts the
- * guest's first-stage tables, nested on the domain's second stage, into the device's PASID entry.
+ * The software host keeps real VT-d tables (root, context, PASID directory, PASID entries, second
+ * stage) in the memory of this process and really walks them; its host physical addresses (HPA) are
+ * addresses of this process. A domain is one VM: its memory (GPA -> HPA as second-stage tables) and
+ * the PASIDs it owns. A device is a requester id; a bind puts the guest's first-stage tables,
+ * nested on the domain's second stage, into the device's PASID entry.
  *
  * Smallest correct use (error checks left out):
  *	viommu_host_new(NULL, &host);
@@ -29,11 +30,11 @@
  *	viommu_host_invalidate with NO_DRAIN       any thread              at once: accesses that begin later see the change
  *	viommu_host_drain                          any thread, may sleep   every access that had begun has ended
  *	viommu_host_page_response, _expire         any thread              at once
- * None of them may be called between viommu_dma_begin() and viommu_dma_end() of the same thread. All of them may be called
- * from the callbacks of struct viommu_host_ops, which run on a DMA thread outside of any access, with no lock held,
- * except that no callback may free the object it was called for.
- * Completion is synchronous: there is no completion event. A queue that wants to invalidate many things and wait once
- * uses NO_DRAIN and then one viommu_host_drain().
+ * None of them may be called between viommu_dma_begin() and viommu_dma_end() of the same thread.
+ * All of them may be called from the callbacks of struct viommu_host_ops, which run on a DMA thread
+ * outside of any access, with no lock held, except that no callback may free the object it was
+ * called for. Completion is synchronous: there is no completion event. A queue that wants to
+ * invalidate many things and wait once uses NO_DRAIN and then one viommu_host_drain().
  */
 #ifndef VIOMMU_HOST_H
 #define VIOMMU_HOST_H
@@ -76,15 +77,21 @@ struct viommu_page_request {
 struct viommu_host_ops {
 	void *ctx;
 	/*
-	 * DMA found no present PASID entry for (dev, pasid; VIOMMU_NO_PASID without). Bind it and return 0: the access is
-	 * retried once. Any other value: the access faults. Absence is never cached.
+	 * DMA found no present PASID entry for (dev, pasid; VIOMMU_NO_PASID without). Bind it and
+	 * return 0: the access is retried once. Any other value: the access faults. Absence is
+	 * never cached.
 	 */
 	int (*miss)(void *ctx, struct viommu_device *dev, uint32_t pasid);
 	/* An access ended in a fault that is to be recorded (not called when FPD suppressed it). */
 	void (*fault)(void *ctx, struct viommu_device *dev, const struct viommu_fault *fault);
-	/* A device without PASID wrote 4 bytes at FEEx_xxxxh: an interrupt message. NULL: dropped. */
+	/*
+	 * A device without PASID wrote 4 bytes at FEEx_xxxxh: an interrupt message. NULL: dropped.
+	 */
 	void (*interrupt)(void *ctx, struct viommu_device *dev, uint64_t addr, uint32_t data);
-	/* A page request. Answer by viommu_host_page_response(), now or later, from any thread. NULL: answered INVALID. */
+	/*
+	 * A page request. Answer by viommu_host_page_response(), now or later, from any thread.
+	 * NULL: answered INVALID.
+	 */
 	void (*page_request)(void *ctx, struct viommu_device *dev,
 			     const struct viommu_page_request *req);
 };
@@ -99,8 +106,8 @@ struct viommu_host_config {
 	uint32_t pasid_min; /* host PASIDs it hands out, inclusive; 0, 0 = 1..VIOMMU_PASID_MAX */
 	uint32_t pasid_max;
 	uint32_t max_devices; /* 0 = 256 */
-	uint32_t
-		max_page_requests; /* page requests open at a time for one device, 1..512; 0 = 512 */
+	/* page requests open at a time for one device, 1..512; 0 = 512 */
+	uint32_t max_page_requests;
 	struct viommu_host_ops ops;
 };
 
@@ -108,11 +115,20 @@ struct viommu_host_config {
 VIOMMU_API uint64_t viommu_host_default_cap(void);
 VIOMMU_API uint64_t viommu_host_default_ecap(void);
 
-/* config may be NULL. 0, -EINVAL (a value out of range or a capability that the host lacks), -ENOMEM. */
+/*
+ * config may be NULL. 0, -EINVAL (a value out of range or a capability that the host lacks),
+ * -ENOMEM.
+ */
 VIOMMU_API int viommu_host_new(const struct viommu_host_config *config, struct viommu_host **out);
-/* NULL is allowed. Devices and domains that are left are freed too; DMA objects must be gone (assertion). */
+/*
+ * NULL is allowed. Devices and domains that are left are freed too; DMA objects must be gone
+ * (assertion).
+ */
 VIOMMU_API void viommu_host_free(struct viommu_host *host);
-/* The unit as the table path sees it: capabilities and the address of the root table. mem is NULL: tables are our own. */
+/*
+ * The unit as the table path sees it: capabilities and the address of the root table. mem is NULL:
+ * tables are our own.
+ */
 VIOMMU_API void viommu_host_unit(struct viommu_host *host, struct viommu_unit *out);
 /* The allocator of host PASIDs. Borrowed. */
 VIOMMU_API struct viommu_pasids *viommu_host_pasids(struct viommu_host *host);
@@ -127,7 +143,7 @@ struct viommu_host_memory {
 };
 VIOMMU_API void viommu_host_memory(struct viommu_host *host, struct viommu_host_memory *out);
 
-/* ---- Domains ---------------------------------------------------------------------------------------------------- */
+/* ---- Domains --------------------------------------------------------------------------------- */
 
 #define VIOMMU_DOMAIN_DIRTY   0x1u /* keep accessed and dirty bits in the second stage (SSADE) */
 #define VIOMMU_DOMAIN_NO_NEST 0x2u /* no guest tables may be nested on it */
@@ -143,9 +159,9 @@ struct viommu_domain_config {
 };
 
 /*
- * A VM: second-stage tables over mem, which follow every region that comes and goes; read-only regions give read-only
- * pages. mem is borrowed until the domain is freed. 0, -EINVAL, -ENOSPC (no domain id), -ERANGE (a region beyond the levels' reach),
- * -ENOMEM.
+ * A VM: second-stage tables over mem, which follow every region that comes and goes; read-only
+ * regions give read-only pages. mem is borrowed until the domain is freed. 0, -EINVAL, -ENOSPC (no
+ * domain id), -ERANGE (a region beyond the levels' reach), -ENOMEM.
  */
 VIOMMU_API int viommu_domain_new(struct viommu_host *host, struct viommu_mem *mem,
 				 const struct viommu_domain_config *config,
@@ -158,7 +174,7 @@ VIOMMU_API struct viommu_owner *viommu_domain_owner(struct viommu_domain *dom);
 VIOMMU_API void viommu_domain_stage(struct viommu_domain *dom, struct viommu_stage *out,
 				    uint16_t *did);
 
-/* ---- Devices ---------------------------------------------------------------------------------------------------- */
+/* ---- Devices --------------------------------------------------------------------------------- */
 
 #define VIOMMU_DEVICE_PASID 0x1u /* may send requests with PASID (context entry PASIDE) */
 #define VIOMMU_DEVICE_ATS   0x2u /* may send translation and translated requests (DTE) */
@@ -180,27 +196,36 @@ struct viommu_device_config {
 	void (*invalidate)(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes);
 };
 
-/* 0, -EINVAL, -EEXIST (sid taken), -ENOSPC (max_devices), -ENOMEM. Its requests fault until something is attached or bound. */
+/*
+ * 0, -EINVAL, -EEXIST (sid taken), -ENOSPC (max_devices), -ENOMEM. Its requests fault until
+ * something is attached or bound.
+ */
 VIOMMU_API int viommu_device_new(struct viommu_host *host,
 				 const struct viommu_device_config *config,
 				 struct viommu_device **out);
 /*
- * The device vanishes (surprise removal): its context entry goes, all binds end, open page requests are answered FAILURE,
- * accesses in flight end, later ones fault with 41h. The object stays for the owner to free. 0.
+ * The device vanishes (surprise removal): its context entry goes, all binds end, open page requests
+ * are answered FAILURE, accesses in flight end, later ones fault with 41h. The object stays for the
+ * owner to free. 0.
  */
 VIOMMU_API int viommu_device_unplug(struct viommu_device *dev);
-/* Unplugs and frees. No thread may be inside, or later begin, a DMA call with it. NULL is allowed. */
+/*
+ * Unplugs and frees. No thread may be inside, or later begin, a DMA call with it. NULL is allowed.
+ */
 VIOMMU_API void viommu_device_free(struct viommu_device *dev);
 VIOMMU_API uint16_t viommu_device_sid(const struct viommu_device *dev);
 
-/* ---- Binds ------------------------------------------------------------------------------------------------------ */
+/* ---- Binds ----------------------------------------------------------------------------------- */
 
-/* What a PASID (or, for viommu_device_attach(), the device's requests without PASID) is translated by. */
+/*
+ * What a PASID (or, for viommu_device_attach(), the device's requests without PASID) is translated
+ * by.
+ */
 enum viommu_bind_kind {
-	VIOMMU_BIND_NESTED =
-		1, /* nr stages of the guest's (1 or 2; 0 = none) over the domain's second stage */
-	VIOMMU_BIND_FIRST =
-		2, /* one first stage whose tables and output are HPAs; no domain's memory in between */
+	/* nr stages of the guest's (1 or 2; 0 = none) over the domain's second stage */
+	VIOMMU_BIND_NESTED = 1,
+	/* one first stage whose tables and output are HPAs; no domain's memory in between */
+	VIOMMU_BIND_FIRST = 2,
 	VIOMMU_BIND_PASSTHROUGH =
 		3, /* none: addresses are HPAs, checked to lie in a domain's memory */
 };
@@ -211,8 +236,8 @@ struct viommu_bind {
 	uint32_t flags; /* VIOMMU_GPASID_VALID: gp is recorded */
 	struct viommu_gp gp;
 	uint32_t nr; /* stages */
-	struct viommu_stage stage
-		[2]; /* stage[0] is entered first; haw is ignored (the host's), reserved is 0 */
+	/* stage[0] is entered first; haw is ignored (the host's), reserved is 0 */
+	struct viommu_stage stage[2];
 };
 
 /*
@@ -229,7 +254,9 @@ VIOMMU_API int viommu_host_rebind(struct viommu_device *dev, struct viommu_domai
 				  struct viommu_hp hp, const struct viommu_bind *bind);
 VIOMMU_API int viommu_host_unbind(struct viommu_device *dev, struct viommu_hp hp);
 
-/* The same for the device's requests without PASID (RID_PASID). Attach replaces what was attached. */
+/*
+ * The same for the device's requests without PASID (RID_PASID). Attach replaces what was attached.
+ */
 VIOMMU_API int viommu_device_attach(struct viommu_device *dev, struct viommu_domain *dom,
 				    const struct viommu_bind *bind);
 VIOMMU_API int viommu_device_detach(struct viommu_device *dev);
@@ -253,11 +280,14 @@ VIOMMU_API int viommu_host_bind_gpasid(struct viommu_device *dev, struct viommu_
 				       const struct viommu_gpasid_bind *bind);
 VIOMMU_API int viommu_host_unbind_gpasid(struct viommu_device *dev, struct viommu_hp hp);
 
-/* What is bound: the PASID entry as it stands in the host's table. 0, -ENOENT. hp 0: requests without PASID. */
+/*
+ * What is bound: the PASID entry as it stands in the host's table. 0, -ENOENT. hp 0: requests
+ * without PASID.
+ */
 VIOMMU_API int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_hp hp,
 				       uint64_t pe[8]);
 
-/* ---- Invalidation ----------------------------------------------------------------------------------------------- */
+/* ---- Invalidation ---------------------------------------------------------------------------- */
 
 enum viommu_granularity {
 	VIOMMU_INVALIDATE_GLOBAL = 0, /* everything of the host; dom is ignored */
@@ -283,12 +313,15 @@ struct viommu_invalidate {
 	uint64_t bytes; /* RANGE; 0 = to the end */
 };
 
-/* 0, -EINVAL. A PASID that is not bound, a range without translations: 0 (nothing to do is not an error). */
+/*
+ * 0, -EINVAL. A PASID that is not bound, a range without translations: 0 (nothing to do is not an
+ * error).
+ */
 VIOMMU_API int viommu_host_invalidate(struct viommu_host *host, struct viommu_domain *dom,
 				      const struct viommu_invalidate *inv);
 VIOMMU_API void viommu_host_drain(struct viommu_host *host);
 
-/* ---- Page requests ---------------------------------------------------------------------------------------------- */
+/* ---- Page requests --------------------------------------------------------------------------- */
 
 struct viommu_page_response {
 	size_t size;
@@ -298,19 +331,19 @@ struct viommu_page_response {
 };
 
 /*
- * Answer a group: its accesses go on (SUCCESS: they walk again) or fault. 0; -ENOENT: no such group is open (answered before,
- * expired, unbound: harmless).
+ * Answer a group: its accesses go on (SUCCESS: they walk again) or fault. 0; -ENOENT: no such group
+ * is open (answered before, expired, unbound: harmless).
  */
 VIOMMU_API int viommu_host_page_response(struct viommu_device *dev,
 					 const struct viommu_page_response *resp);
 /*
- * Nobody answers: the owner counts time. Answers INVALID to every group that was already open at the call
- * before (so it waited at least one whole period). Returns how many.
+ * Nobody answers: the owner counts time. Answers INVALID to every group that was already open at
+ * the call before (so it waited at least one whole period). Returns how many.
  */
 VIOMMU_API unsigned viommu_host_expire_page_requests(struct viommu_host *host);
 /*
- * A group answered FAILURE makes the device stop asking (PCIe: Response Failure): missing pages are faults until its page request
- * interface is reset here.
+ * A group answered FAILURE makes the device stop asking (PCIe: Response Failure): missing pages are
+ * faults until its page request interface is reset here.
  */
 VIOMMU_API void viommu_device_pri_reset(struct viommu_device *dev);
 /* Page requests open now on this device. */

@@ -68,7 +68,9 @@ static void marker_wait(struct viommu__marker *m)
 
 	if (!(seq & 1))
 		return;
-	/* Any change will do: the reader left, and if it is inside again it began after the fence. */
+	/*
+	 * Any change will do: the reader left, and if it is inside again it began after the fence.
+	 */
 	while (load_acquire(&m->seq) == seq) {
 		if (++spins < MARKER_SPINS) {
 			cpu_relax();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * In-flight markers: how a writer learns that no reader still uses what it took away, at the price of two plain
- * stores for the reader.
+ * In-flight markers: how a writer learns that no reader still uses what it took away, at the price
+ * of two plain stores for the reader.
  *
  *	reader                                  writer
  *	seq = odd          (plain store)        take it away: bump a generation, clear an entry (release)
@@ -9,12 +9,13 @@
  *	load generation, tables, use them       for each marker: if seq is odd, wait until it changes
  *	seq = even         (release)            free what was taken away
  *
- * Either the reader's odd store is seen by the writer after the membarrier, and the writer waits; or it was not yet made when
- * the membarrier hit that thread, and then all of the reader's later loads see what the writer did. tests/base explores
- * every interleaving of this, store buffers included.
+ * Either the reader's odd store is seen by the writer after the membarrier, and the writer waits;
+ * or it was not yet made when the membarrier hit that thread, and then all of the reader's later
+ * loads see what the writer did. tests/base explores every interleaving of this, store buffers
+ * included.
  *
- * With VIOMMU_MARKER_SEQCST (for ThreadSanitizer, which does not know membarrier), or where the kernel has no membarrier, the
- * light fence is a real one.
+ * With VIOMMU_MARKER_SEQCST (for ThreadSanitizer, which does not know membarrier), or where the
+ * kernel has no membarrier, the light fence is a real one.
  *
  * Synchronisation: list and count are guarded by lock; seq is written by its reader alone.
  */
@@ -50,8 +51,8 @@ void viommu__marker_add(struct viommu__markers *ms, struct viommu__marker *m);
 void viommu__marker_del(struct viommu__markers *ms, struct viommu__marker *m);
 
 /*
- * Wait until every reader that was inside has left. May be called by any number of threads at once, by a thread whose
- * own markers are outside.
+ * Wait until every reader that was inside has left. May be called by any number of threads at once,
+ * by a thread whose own markers are outside.
  */
 void viommu__markers_drain(struct viommu__markers *ms);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * dma/access.h - one access of a device model while it runs: spans one after the other, inside sections, with the
- * recovery (miss callback, page request, truncated file) in between.
+ * dma/access.h - one access of a device model while it runs: spans one after the other, inside
+ * sections, with the recovery (miss callback, page request, truncated file) in between.
  */
 #ifndef VIOMMU_DMA_ACCESS_H
 #define VIOMMU_DMA_ACCESS_H
@@ -27,8 +27,8 @@ struct access {
 };
 
 /*
- * After a fault, inside the section, which is left and entered again. 0: translate again. VIOMMU_FAULTED: reported. -EAGAIN: a page
- * request is open (NO_WAIT).
+ * After a fault, inside the section, which is left and entered again. 0: translate again.
+ * VIOMMU_FAULTED: reported. -EAGAIN: a page request is open (NO_WAIT).
  */
 int viommu__access_recover(struct access *a);
 
@@ -63,8 +63,9 @@ static inline __attribute__((always_inline)) int access_span(struct access *a, u
 }
 
 /*
- * A span of up to `bytes`, made of as many pages as lie next to each other in this process: one copy for all of them. A page that
- * cannot be had ends it early; the fault comes when the access gets there.
+ * A span of up to `bytes`, made of as many pages as lie next to each other in this process: one
+ * copy for all of them. A page that cannot be had ends it early; the fault comes when the access
+ * gets there.
  */
 static inline int access_run(struct access *a, uint64_t addr, uint64_t bytes, uint32_t want,
 			     struct viommu_dma_span *span)
@@ -87,7 +88,9 @@ static inline int access_run(struct access *a, uint64_t addr, uint64_t bytes, ui
 	return 0;
 }
 
-/* Were the bytes just touched really there? False: a file lost pages meanwhile; do the run again. */
+/*
+ * Were the bytes just touched really there? False: a file lost pages meanwhile; do the run again.
+ */
 static inline bool access_whole(struct access *a)
 {
 	return likely(viommu__mem_lost_count() == a->lost);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * ATS: translation requests, and a device TLB that uses their results in translated requests (VT-d 5.10, PCIe ATS).
+ * ATS: translation requests, and a device TLB that uses their results in translated requests (VT-d
+ * 5.10, PCIe ATS).
  *
- * A device TLB is direct-mapped, one lock around look-up and fill. Invalidations come as a hook from the host before it drains: entries
- * go, then every access that still uses one ends. A translation asked for before an invalidation and filled in after it is
- * recognised by the TLB's generation and not kept.
+ * A device TLB is direct-mapped, one lock around look-up and fill. Invalidations come as a hook
+ * from the host before it drains: entries go, then every access that still uses one ends. A
+ * translation asked for before an invalidation and filled in after it is recognised by the TLB's
+ * generation and not kept.
  */
 #include "dma/access.h"
 #include "dma/copy.h"
@@ -14,7 +16,8 @@
 #define DEVTLB_MAX 65536u
 
 /*
- * Inside a section. What the translation gives, also to access->fault: 0 (out->perm may be 0), VIOMMU_FAULTED (UR, CA).
+ * Inside a section. What the translation gives, also to access->fault: 0 (out->perm may be 0),
+ * VIOMMU_FAULTED (UR, CA).
  */
 static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 			 uint64_t addr, uint32_t flags, struct viommu_ats_result *out,

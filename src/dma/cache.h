@@ -5,17 +5,19 @@
  *	(device serial, PASID) --hash--> slot: { key, generations' sum, tag, what a miss needs }
  *	(page, slot tag)       --hash--> set of 4 entries in a line: { page << 19 | tag } -> { host page | permissions }
  *
- * A slot is good while the sum of the three generations (host, domain id, record) is what it was when the slot was filled; see
- * host/soft.h for why a sum will do. A slot that is filled again gets a new tag, so everything cached under the old one is
- * dead without being touched; when the 19 bits are used up, all caches are swept.
+ * A slot is good while the sum of the three generations (host, domain id, record) is what it was
+ * when the slot was filled; see host/soft.h for why a sum will do. A slot that is filled again gets
+ * a new tag, so everything cached under the old one is dead without being touched; when the 19 bits
+ * are used up, all caches are swept.
  *
- * Device, PASID and page together do not fit 64 bits; the tag stands for the first two. Addresses whose bits 63:57 do not equal bit 56
- * are never cached nor looked up here.
+ * Device, PASID and page together do not fit 64 bits; the tag stands for the first two. Addresses
+ * whose bits 63:57 do not equal bit 56 are never cached nor looked up here.
  *
- * A miss in a nested slot goes on at the lowest first-stage table that is cached, and asks the cache of guest physical pages
- * before it walks the second stage: most misses read one entry.
+ * A miss in a nested slot goes on at the lowest first-stage table that is cached, and asks the
+ * cache of guest physical pages before it walks the second stage: most misses read one entry.
  *
- * An entry carries the permissions that need no further walk: write only if the dirty bit is set (or not kept).
+ * An entry carries the permissions that need no further walk: write only if the dirty bit is set
+ * (or not kept).
  */
 #ifndef VIOMMU_DMA_CACHE_H
 #define VIOMMU_DMA_CACHE_H
@@ -39,8 +41,8 @@
 
 /* What a slot's misses are walked by. */
 enum slot_kind {
-	SLOT_NESTED =
-		1,  /* one first stage over a domain's second stage: has caches for upper levels */
+	/* one first stage over a domain's second stage: has caches for upper levels */
+	SLOT_NESTED = 1,
 	SLOT_STACK, /* any other stack that ends in a domain's second stage */
 	SLOT_HOST,  /* addresses end as HPAs that must lie in the domain's memory */
 };
@@ -60,7 +62,10 @@ struct slot {
 	uint8_t kind; /* enum slot_kind */
 } __attribute__((aligned(64)));
 
-/* The tag under which guest physical addresses of a domain are cached: by domain id, good while the sum is the same. */
+/*
+ * The tag under which guest physical addresses of a domain are cached: by domain id, good while the
+ * sum is the same.
+ */
 struct domain_slot {
 	uint64_t sum; /* of the host's and the domain's generation */
 	uint32_t did;
@@ -90,7 +95,10 @@ struct viommu_dma {
 	uint32_t gpa_tag[SLOTS]; /* beside each slot: its domain's tag */
 	struct set tlb[SETS_4K];
 	struct set tlb_2m[SETS_2M];
-	/* For misses: guest physical page -> host page; table of level 1 and 2 that serves a first-stage address. */
+	/*
+	 * For misses: guest physical page -> host page; table of level 1 and 2 that serves a
+	 * first-stage address.
+	 */
 	struct pair gpa_4k[GPAS_4K];
 	struct pair gpa_2m[GPAS_2M];
 	struct pair table_1[TABLES_1];
@@ -103,7 +111,10 @@ _Static_assert(sizeof(struct viommu_dma) <= 32768, "P9: 32 KiB a thread");
 
 static inline uint64_t slot_key(const struct viommu_device *dev, uint32_t pasid)
 {
-	/* The whole 32 bits: VIOMMU_NO_PASID is none of the PASIDs, and a PASID that is too large hits nothing. */
+	/*
+	 * The whole 32 bits: VIOMMU_NO_PASID is none of the PASIDs, and a PASID that is too large
+	 * hits nothing.
+	 */
 	return (uint64_t)dev->serial << 32 | pasid;
 }
 
@@ -150,7 +161,10 @@ static inline struct set *set_2m(struct viommu_dma *dma, uint64_t addr, uint32_t
 	return &dma->tlb_2m[((addr >> 21) ^ (addr >> 26) ^ tag * 5u) % SETS_2M];
 }
 
-/* Value of the entry with this tag, 0 if there is none. Without branches: which way it is cannot be predicted. */
+/*
+ * Value of the entry with this tag, 0 if there is none. Without branches: which way it is cannot be
+ * predicted.
+ */
 static inline uint64_t set_find(const struct set *set, uint64_t tag)
 {
 	uint64_t v = 0;
@@ -161,7 +175,10 @@ static inline uint64_t set_find(const struct set *set, uint64_t tag)
 	return v;
 }
 
-/* Permission bits that an access needs; VIOMMU_READ, _WRITE are PERM_R, _W, supervisor ones two bits up. */
+/*
+ * Permission bits that an access needs; VIOMMU_READ, _WRITE are PERM_R, _W, supervisor ones two
+ * bits up.
+ */
 static inline uint64_t need_of(uint32_t access)
 {
 	return (uint64_t)(access & (VIOMMU_READ | VIOMMU_WRITE)) << ((access & VIOMMU_PRIV) >> 2);
@@ -193,7 +210,9 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 		     uint64_t addr, uint32_t access, struct viommu_dma_span *out,
 		     struct viommu_fault *fault);
 
-/* Inside a section. 0, VIOMMU_FAULTED. Access is of READ, WRITE, PRIV, ATOMIC, EXEC, ZERO_LENGTH. */
+/*
+ * Inside a section. 0, VIOMMU_FAULTED. Access is of READ, WRITE, PRIV, ATOMIC, EXEC, ZERO_LENGTH.
+ */
 static inline __attribute__((always_inline)) int dma_translate(
 	struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr,
 	uint32_t access, struct viommu_dma_span *out, struct viommu_fault *fault)

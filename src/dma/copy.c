@@ -32,7 +32,10 @@ void viommu__copy_no_allocate(void *dst, const void *src, size_t bytes)
 		_mm_stream_si128((__m128i *)(void *)(d + 32), c);
 		_mm_stream_si128((__m128i *)(void *)(d + 48), e);
 	}
-	/* Streaming stores are not ordered with others: the section's end must not be seen before them. */
+	/*
+	 * Streaming stores are not ordered with others: the section's end must not be seen before
+	 * them.
+	 */
 	_mm_sfence();
 	memcpy(d, s, bytes);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * dma/copy.h - moving bytes: memcpy, or stores that go past the caches for destinations that nobody reads soon.
+ * dma/copy.h - moving bytes: memcpy, or stores that go past the caches for destinations that nobody
+ * reads soon.
  */
 #ifndef VIOMMU_DMA_COPY_H
 #define VIOMMU_DMA_COPY_H

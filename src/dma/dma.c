@@ -4,7 +4,10 @@
  */
 #include "dma/access.h"
 
-/* Page requests that one access sends for one page before it gives up: a handler may say yes and do nothing. */
+/*
+ * Page requests that one access sends for one page before it gives up: a handler may say yes and do
+ * nothing.
+ */
 #define MAX_REQUESTS 16u
 
 int viommu_dma_new(struct viommu_host *host, struct viommu_dma **out)
@@ -62,7 +65,10 @@ void viommu_dma_stats(const struct viommu_dma *dma, struct viommu_dma_stats *out
 	*out = dma->stats;
 }
 
-/* Would an ATS translation request have got an answer without error, so that a device asks for the page? */
+/*
+ * Would an ATS translation request have got an answer without error, so that a device asks for the
+ * page?
+ */
 static bool recoverable(const struct viommu_fault *fault)
 {
 	enum viommu_outcome o;
@@ -85,7 +91,9 @@ static int recover(struct access *a)
 	struct viommu_host *host = a->dma->host;
 
 	if (viommu__mem_lost_count() != a->lost) {
-		/* A file was truncated: its regions leave, then the access sees a hole, or goes on. */
+		/*
+		 * A file was truncated: its regions leave, then the access sees a hole, or goes on.
+		 */
 		viommu__host_reap_lost(host);
 		a->lost = load_acquire(&host->lost_seen);
 		return 0;

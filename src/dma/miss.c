@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a hit is not: fill a slot from the tables, walk, fill an entry. Slow next to cache.h, but never wrong: what it decides on
- * it has just read.
+ * What a hit is not: fill a slot from the tables, walk, fill an entry. Slow next to cache.h, but
+ * never wrong: what it decides on it has just read.
  *
  * Everything here runs inside the object's in-flight section.
  */
@@ -33,7 +33,10 @@ static uint32_t tag_new(struct viommu_dma *dma)
 	return (uint32_t)++dma->next_tag; /* 0 is the tag of empty entries */
 }
 
-/* The tag of a domain's guest physical addresses; sum: of its and the host's generation, read before anything is walked. */
+/*
+ * The tag of a domain's guest physical addresses; sum: of its and the host's generation, read
+ * before anything is walked.
+ */
 static uint32_t domain_tag(struct viommu_dma *dma, uint32_t did, uint64_t sum)
 {
 	struct domain_slot *d = &dma->domain[did % DOMAINS];
@@ -189,7 +192,8 @@ static void slot_stack(const struct viommu_dma *dma, const struct slot *slot,
 }
 
 /*
- * Where an HPA lies that no second stage of ours vouches for. The page of lg2 bits must lie whole in a region, else it is cut down.
+ * Where an HPA lies that no second stage of ours vouches for. The page of lg2 bits must lie whole
+ * in a region, else it is cut down.
  */
 static int host_output(struct slot *slot, uint64_t addr, struct viommu_walk_result *wr)
 {
@@ -227,7 +231,10 @@ static int walk_host(struct viommu_dma *dma, struct slot *slot, uint64_t addr, u
 		wr->perm = PERM_MASK;
 	}
 	if (!ret && (host_output(slot, addr, wr) || (need_of(access) & ~(uint64_t)wr->perm))) {
-		/* choice: memory that is not there, or not to be written, is an address beyond the host's width. */
+		/*
+		 * choice: memory that is not there, or not to be written, is an address beyond the
+		 * host's width.
+		 */
 		wr->fault = (struct viommu_fault){
 			.reason = VTD_FR_PT_BEYOND_HAW,
 			.stage = (uint8_t)(stack.nr ? stack.nr - 1 : 0),
@@ -256,7 +263,10 @@ int viommu__dma_walk(struct viommu_dma *dma, struct slot *slot, uint64_t addr, u
 	return ret;
 }
 
-/* Where an entry with this tag goes: over one with the same tag (set_find() wants no two), else over the next in turn. */
+/*
+ * Where an entry with this tag goes: over one with the same tag (set_find() wants no two), else
+ * over the next in turn.
+ */
 static inline void set_put(struct viommu_dma *dma, struct set *set, uint64_t tag, uint64_t val)
 {
 	unsigned int way = dma->victim++ % WAYS, i;
@@ -295,7 +305,10 @@ struct nested {
 	uint64_t table[3];
 };
 
-/* What a table entry's permissions amount to so far: RW and US, in the low bits of the table's address. */
+/*
+ * What a table entry's permissions amount to so far: RW and US, in the low bits of the table's
+ * address.
+ */
 #define CUM_BITS (VTD_MASK(VTD_FS_RW) | VTD_MASK(VTD_FS_US))
 
 static inline struct pair *gpa_pair(struct viommu_dma *dma, uint64_t gpa, unsigned int page_lg2)
@@ -356,7 +369,10 @@ static inline struct pair *table_2(struct viommu_dma *dma, uint64_t gva, uint32_
 	return &dma->table_2[(gva >> 30 ^ tag) % TABLES_2];
 }
 
-/* True: *hit says all. False: the walker has to look (a fault, a bit to set), or it is no case for the caches. */
+/*
+ * True: *hit says all. False: the walker has to look (a fault, a bit to set), or it is no case for
+ * the caches.
+ */
 static inline bool nested_walk(struct viommu_dma *dma, const struct slot *slot, uint64_t gva,
 			       unsigned int want, struct viommu__hit *hit)
 {
@@ -403,7 +419,10 @@ int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	uint64_t key = slot_key(dev, pasid);
 	struct slot *slot = slot_of(dma, key);
 
-	/* What the path alone can judge it judges each time; the slot holds the answer for plain requests. */
+	/*
+	 * What the path alone can judge it judges each time; the slot holds the answer for plain
+	 * requests.
+	 */
 	if (slot->key != key || gen_sum(dma->host, slot) != slot->sum || (access & VIOMMU_EXEC) ||
 	    (access & VIOMMU_PRIV && slot->fs_levels && !(slot->fs_flags & VIOMMU_STAGE_SRE))) {
 		int ret = slot_fill(dma, dev, pasid, addr, access, slot, fault);

@@ -2,8 +2,9 @@
 /*
  * Reads, writes, fills, copies, scatter lists, atomics and batches.
  *
- * Each is a loop over runs: translate as many pages as lie next to each other, move the bytes, look whether a truncated file took
- * them away meanwhile. A section ends after SECTION_BYTES at most, so that an invalidation waits for a bounded copy.
+ * Each is a loop over runs: translate as many pages as lie next to each other, move the bytes, look
+ * whether a truncated file took them away meanwhile. A section ends after SECTION_BYTES at most, so
+ * that an invalidation waits for a bounded copy.
  */
 #include "dma/access.h"
 #include "dma/copy.h"
@@ -16,7 +17,10 @@ static int check(uint32_t pasid, uint64_t addr, uint64_t bytes, uint32_t flags)
 		return -EINVAL;
 	if (pasid == VIOMMU_NO_PASID && (flags & VIOMMU_PRIV))
 		return -EINVAL;
-	/* Two's complement: a range that wraps leaves the canonical addresses at its first end anyway. */
+	/*
+	 * Two's complement: a range that wraps leaves the canonical addresses at its first end
+	 * anyway.
+	 */
 	if (bytes && !range_last(addr, bytes, &last))
 		return -EINVAL;
 	return 0;
@@ -101,7 +105,8 @@ static inline __attribute__((always_inline)) int transfer(struct access *a, uint
 }
 
 /*
- * The small access that one page serves, on a hit: the same as transfer(), without what it may need.
+ * The small access that one page serves, on a hit: the same as transfer(), without what it may
+ * need.
  */
 static inline bool small_hit(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 			     uint64_t addr, void *buf, size_t bytes, uint32_t flags,
@@ -272,8 +277,9 @@ static uint64_t back_to_page(uint64_t addr)
 }
 
 /*
- * One step of a copy: at most `bytes` at the low end, or (backwards) at the high end of both ranges. *step: how many were moved.
- * Both spans have to be good in one section, so after a recovery the other one is asked for again. *side: who faulted.
+ * One step of a copy: at most `bytes` at the low end, or (backwards) at the high end of both
+ * ranges. *step: how many were moved. Both spans have to be good in one section, so after a
+ * recovery the other one is asked for again. *side: who faulted.
  */
 static int copy_step(struct access *src, struct access *dst, uint64_t s, uint64_t d, uint64_t bytes,
 		     bool backwards, uint64_t *step, struct access **side)

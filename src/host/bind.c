@@ -2,8 +2,9 @@
 /*
  * Binds: what translates a (device, PASID), written as a VT-d PASID entry.
  *
- * A guest's one first stage over the domain's second stage is PGTT nested, none is PGTT second-stage. What an entry cannot name (a guest's own
- * second stage, so that three stages stand on each other) is kept beside it in the record; hardware would need a shadow.
+ * A guest's one first stage over the domain's second stage is PGTT nested, none is PGTT
+ * second-stage. What an entry cannot name (a guest's own second stage, so that three stages stand
+ * on each other) is kept beside it in the record; hardware would need a shadow.
  */
 #include <sched.h>
 #include <string.h>
@@ -39,7 +40,10 @@ static int stage_check_fs(const struct viommu_host *host, const struct viommu_st
 		return -EINVAL;
 	if ((st->flags & VIOMMU_STAGE_SRE) && !VTD_GET(ecap, VTD_ECAP_SRS))
 		return -EINVAL;
-	/* Write protection speaks of supervisor requests only; alone it would be dropped without a word. */
+	/*
+	 * Write protection speaks of supervisor requests only; alone it would be dropped without a
+	 * word.
+	 */
 	if ((st->flags & VIOMMU_STAGE_WPE) && !(st->flags & VIOMMU_STAGE_SRE))
 		return -EINVAL;
 	if ((st->flags & VIOMMU_STAGE_EAFE) && !VTD_GET(ecap, VTD_ECAP_EAFS))
@@ -216,7 +220,10 @@ static int bound_elsewhere(struct viommu_host *host, const struct viommu_device 
 	return 0;
 }
 
-/* What a bind holds besides the entry: references and the guest's number. pasid 0 (requests without) holds neither. */
+/*
+ * What a bind holds besides the entry: references and the guest's number. pasid 0 (requests
+ * without) holds neither.
+ */
 static int claims_take(struct viommu_domain *dom, uint32_t pasid, uint32_t gp)
 {
 	struct viommu_hp hp = { pasid };

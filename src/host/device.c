@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Devices: a requester id, its scalable context entry, its PASID directory and tables (VT-d 5.10 layouts).
+ * Devices: a requester id, its scalable context entry, its PASID directory and tables (VT-d 5.10
+ * layouts).
  *
  * Each device has tables of its own: the same host PASID on two devices is two entries.
  */
@@ -10,7 +11,10 @@
 
 #define DEVICE_FLAGS (VIOMMU_DEVICE_PASID | VIOMMU_DEVICE_ATS | VIOMMU_DEVICE_PRI)
 
-/* PDTS names 2^(PDTS + 7) directory entries of 64 PASIDs each; the whole range of 20 bits is PDTS 7. */
+/*
+ * PDTS names 2^(PDTS + 7) directory entries of 64 PASIDs each; the whole range of 20 bits is PDTS
+ * 7.
+ */
 #define PDTS_FULL 7u
 /* A device that sends no PASIDs has only PASID 0. */
 #define PDTS_MIN 0u

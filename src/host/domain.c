@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Domains: one VM's memory as second-stage tables (VT-d 5.10 second-stage entries, largest pages that fit).
+ * Domains: one VM's memory as second-stage tables (VT-d 5.10 second-stage entries, largest pages
+ * that fit).
  *
- * The tables follow the regions of a viommu_mem. A leaf never spans two regions, so a region leaves without splitting
- * anything. A table that became empty leaves its parent at once; while DMA drains it is chained by its first entry, whose low bits
- * stay 0 (a walker that is still inside reads "not present").
+ * The tables follow the regions of a viommu_mem. A leaf never spans two regions, so a region leaves
+ * without splitting anything. A table that became empty leaves its parent at once; while DMA drains
+ * it is chained by its first entry, whose low bits stay 0 (a walker that is still inside reads "not
+ * present").
  */
 #include "host/soft.h"
 
@@ -52,7 +54,10 @@ static int ss_map_page(struct viommu_domain *dom, uint64_t gpa, uint64_t hpa, un
 	return 0;
 }
 
-/* Clear [first, last] below one table of level that begins at base; empty tables go to *chain. True if it became empty. */
+/*
+ * Clear [first, last] below one table of level that begins at base; empty tables go to *chain. True
+ * if it became empty.
+ */
 static int ss_clear(struct viommu_domain *dom, uint64_t *table, unsigned int level, uint64_t base,
 		    uint64_t first, uint64_t last, uint64_t **chain)
 {
@@ -220,8 +225,8 @@ static void stage_make(struct viommu_domain *dom)
 		.levels = dom->levels,
 		.haw = unit->haw,
 		.input_bits = (uint8_t)min_u64(mgaw, ss_shift(dom->levels + 1u)),
-		.flags = VIOMMU_STAGE_SNOOP | VIOMMU_STAGE_SNP |
-			 (sslps & 1 ? VIOMMU_STAGE_2M : 0) | (sslps & 2 ? VIOMMU_STAGE_1G : 0) |
+		.flags = VIOMMU_STAGE_SNOOP | VIOMMU_STAGE_SNP | (sslps & 1 ? VIOMMU_STAGE_2M : 0) |
+			 (sslps & 2 ? VIOMMU_STAGE_1G : 0) |
 			 (dom->flags & VIOMMU_DOMAIN_DIRTY ? VIOMMU_STAGE_AD : 0),
 		.root = (uintptr_t)dom->root,
 	};

@@ -5,8 +5,9 @@
 #include "host/soft.h"
 
 /*
- * 16-bit domain ids; second stage with 3, 4 and 5 levels and pages of 4 KiB, 2 MiB, 1 GiB; first stage with 4 and 5 levels and
- * 1-GiB pages; addresses of 57 bits. Drains are always done, so DWD and DRD read 1.
+ * 16-bit domain ids; second stage with 3, 4 and 5 levels and pages of 4 KiB, 2 MiB, 1 GiB; first
+ * stage with 4 and 5 levels and 1-GiB pages; addresses of 57 bits. Drains are always done, so DWD
+ * and DRD read 1.
  */
 uint64_t viommu_host_default_cap(void)
 {
@@ -28,7 +29,10 @@ uint64_t viommu_host_default_ecap(void)
 	       VTD_VAL(VTD_ECAP_SMPWCS, 1) | VTD_VAL(VTD_ECAP_RPS, 1) | VTD_VAL(VTD_ECAP_SMS, 1);
 }
 
-/* Multi-bit fields may only get smaller, single bits only be cleared; what its own tables need has to stay. */
+/*
+ * Multi-bit fields may only get smaller, single bits only be cleared; what its own tables need has
+ * to stay.
+ */
 static int config_check(const struct viommu_host_config *c)
 {
 	static const struct {
@@ -91,7 +95,9 @@ int viommu_host_new(const struct viommu_host_config *config, struct viommu_host 
 		c.max_devices = 256;
 	if (!c.max_page_requests)
 		c.max_page_requests = 512;
-	/* Our tables hold addresses of this process: 47 bits, plus what a large address space adds. */
+	/*
+	 * Our tables hold addresses of this process: 47 bits, plus what a large address space adds.
+	 */
 	if (c.haw < 48 || c.haw > 52 || c.max_page_requests > 512 || c.max_devices > 65536 ||
 	    c.ver > 0xff || c.pasid_min > c.pasid_max)
 		return -EINVAL;

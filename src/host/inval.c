@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Invalidation by generation: to forget everything of a PASID, a domain or the host is to add to one number; then devices
- * with caches of their own are told, then DMA that began before drains.
+ * Invalidation by generation: to forget everything of a PASID, a domain or the host is to add to
+ * one number; then devices with caches of their own are told, then DMA that began before drains.
  *
- * choice: a range drops the whole PASID from the caches of DMA objects (the specification allows to invalidate more); devices
- * are told the range.
+ * choice: a range drops the whole PASID from the caches of DMA objects (the specification allows to
+ * invalidate more); devices are told the range.
  */
 #include "host/soft.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The pool of table pages. Chunks go back to the allocator only with the host: tables come and go in the same numbers.
+ * The pool of table pages. Chunks go back to the allocator only with the host: tables come and go
+ * in the same numbers.
  */
 #include <string.h>
 

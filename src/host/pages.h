@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A pool of 4-KiB pages for tables that the specification defines: zeroed, aligned, handed out one by one from larger
- * chunks, so that a page costs a page. Guarded by the host's lock.
+ * A pool of 4-KiB pages for tables that the specification defines: zeroed, aligned, handed out one
+ * by one from larger chunks, so that a page costs a page. Guarded by the host's lock.
  */
 #ifndef VIOMMU_HOST_PAGES_H
 #define VIOMMU_HOST_PAGES_H

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Page requests (VT-d 5.10 page requests, PCIe PRI): a missing page opens a group, the access waits outside of any
- * in-flight section, an answer lets it go on.
+ * Page requests (VT-d 5.10 page requests, PCIe PRI): a missing page opens a group, the access waits
+ * outside of any in-flight section, an answer lets it go on.
  *
  *	FREE --request--> OPEN --response, unbind, expire, unplug--> ANSWERED --last waiter--> FREE
  *
- * A group without waiters (no_wait) that was answered with SUCCESS is freed at once: the repeated access walks. A failure stays until
- * the repeated access takes it, or its slot is needed. One group is one page: who misses the same page joins it.
+ * A group without waiters (no_wait) that was answered with SUCCESS is freed at once: the repeated
+ * access walks. A failure stays until the repeated access takes it, or its slot is needed. One
+ * group is one page: who misses the same page joins it.
  */
 #include "host/soft.h"
 
@@ -66,7 +67,10 @@ void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, ui
 	pthread_mutex_unlock(&dev->request_lock);
 }
 
-/* The group of this page, or a free one (state FREE), or one that nobody wants any more; NULL if all are in use. */
+/*
+ * The group of this page, or a free one (state FREE), or one that nobody wants any more; NULL if
+ * all are in use.
+ */
 static struct request *request_find(struct viommu_device *dev, uint32_t pasid, uint64_t addr,
 				    uint32_t access)
 {

@@ -3,19 +3,20 @@
  * host/soft.h - the software host from inside.
  *
  *	host
- *	 +- root table -> context tables -> PASID directory -> PASID tables (VT-d layout; addresses are ours)
+ *	 +- root table -> context tables -> PASID directory -> PASID tables (VT-d layout)
  *	 +- devices: context entry, a record beside each PASID entry, page requests
  *	 +- domains: second-stage tables (VT-d layout) that follow a viommu_mem
  *	 +- generations: one a host, one a domain id, one a PASID record; they only grow
  *	 +- markers: one a DMA object
  *
- * Generations. A DMA object caches translations under the sum of the three generations it read before it walked. All of
- * them only grow, so the sum is the same exactly if none has changed: one comparison on a hit. To invalidate is to add
- * to one of them. Domain generations stand in an array by domain id that lives as long as the host, since a stale cache slot
- * may still look at one; records live as long as the device, whose serial in the slot's key is never used again.
+ * Generations. A DMA object caches translations under the sum of the three generations it read
+ * before it walked. All of them only grow, so the sum is the same exactly if none has changed: one
+ * comparison on a hit. To invalidate is to add to one of them. Domain generations stand in an array
+ * by domain id that lives as long as the host, since a stale cache slot may still look at one;
+ * records live as long as the device, whose serial in the slot's key is never used again.
  *
- * A record's generation is odd while its PASID entry is being changed; who reads the entry waits for even, reads, and checks
- * that it is still the same (a seqlock).
+ * A record's generation is odd while its PASID entry is being changed; who reads the entry waits
+ * for even, reads, and checks that it is still the same (a seqlock).
  *
  * Synchronisation
  *	field                                   guard
@@ -25,7 +26,8 @@
  *	device.requests and what is in it       device->request_lock (inner to host->lock)
  *	lost_seen                               written under host->lock, read by anybody (acquire)
  *	device.gone                             written under host->lock, read by anybody
- * Lock order: memory's lock, host->lock, device->request_lock, markers' lock. No callback is called with any of them held.
+ * Lock order: memory's lock, host->lock, device->request_lock, markers' lock. No callback is called
+ * with any of them held.
  */
 #ifndef VIOMMU_HOST_SOFT_H
 #define VIOMMU_HOST_SOFT_H
@@ -45,7 +47,10 @@
 #include "mem/mem.h"
 
 #define VIOMMU__MAX_DOMAINS 1024u
-/* Domain ids 0 (reserved with CM) and 1 (first-stage-only and pass-through entries) belong to no domain. */
+/*
+ * Domain ids 0 (reserved with CM) and 1 (first-stage-only and pass-through entries) belong to no
+ * domain.
+ */
 #define VIOMMU__DID_NONE  1u
 #define VIOMMU__DID_FIRST 2u
 
@@ -101,7 +106,8 @@ struct viommu_device {
 	uint32_t serial; /* never used twice: upper half of a cache slot's key */
 	uint16_t sid;
 	uint8_t gone;
-	uint8_t pri_off; /* a group was answered FAILURE: no page requests until viommu_device_pri_reset() */
+	/* a group was answered FAILURE: no page requests until viommu_device_pri_reset() */
+	uint8_t pri_off;
 	uint32_t flags;
 	void *ctx;
 	void (*invalidate)(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes);
@@ -146,7 +152,9 @@ struct viommu_domain {
 };
 
 struct viommu_host {
-	/* Truncations that the tables know of: an access compares it with viommu__mem_lost_count(). */
+	/*
+	 * Truncations that the tables know of: an access compares it with viommu__mem_lost_count().
+	 */
 	uint64_t lost_seen;
 	struct gen gen;                       /* first: on a line of its own */
 	struct gen gens[VIOMMU__MAX_DOMAINS]; /* by domain id */
@@ -195,7 +203,10 @@ static inline uint64_t *viommu__pe(struct viommu_device *dev, uint32_t pasid)
 
 /* domain.c */
 int viommu__domain_map(struct viommu_domain *dom, const struct viommu_mem_region *r);
-/* Regions whose file was truncated since the last call leave every domain. Takes the lock. True if any did. */
+/*
+ * Regions whose file was truncated since the last call leave every domain. Takes the lock. True if
+ * any did.
+ */
 int viommu__host_reap_lost(struct viommu_host *host);
 
 /* device.c */
@@ -204,8 +215,9 @@ int viommu__device_table(struct viommu_device *dev, uint32_t pasid);
 
 /* bind.c */
 /*
- * End binds of a device: the one of pasid, or (VIOMMU_ALL_PASIDS) all that name dom (NULL: all). Lock held on entry and exit,
- * dropped in between while the device is told and DMA drains. True if there was any.
+ * End binds of a device: the one of pasid, or (VIOMMU_ALL_PASIDS) all that name dom (NULL: all).
+ * Lock held on entry and exit, dropped in between while the device is told and DMA drains. True if
+ * there was any.
  */
 int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_domain *dom);
 
@@ -223,8 +235,9 @@ void viommu__requests_destroy(struct viommu_device *dev);
 /* Answer every open group of this PASID (all: of every PASID). */
 void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, uint8_t code);
 /*
- * A missing page. 0: answered with SUCCESS, walk again. -EAGAIN: open (only with no_wait). -ENOSPC: all groups are in use.
- * -EPERM: answered with a failure, or the device may not ask: the access faults.
+ * A missing page. 0: answered with SUCCESS, walk again. -EAGAIN: open (only with no_wait). -ENOSPC:
+ * all groups are in use. -EPERM: answered with a failure, or the device may not ask: the access
+ * faults.
  */
 int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
 			 int no_wait);

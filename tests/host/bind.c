@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Binds as DMA sees them: bytes arrive by the guest's own tables, and stop arriving when they should.
+ * Binds as DMA sees them: bytes arrive by the guest's own tables, and stop arriving when they
+ * should.
  */
 #include "host/world.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A small VM for tests of the host and of DMA: memory, a domain, a device, a guest process with first-stage tables.
+ * A small VM for tests of the host and of DMA: memory, a domain, a device, a guest process with
+ * first-stage tables.
  */
 #ifndef VIOMMU_TEST_WORLD_H
 #define VIOMMU_TEST_WORLD_H
