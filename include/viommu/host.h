@@ -9,15 +9,18 @@
  * nested on the domain's second stage, into the device's PASID entry.
  *
  * Smallest correct use (error checks left out):
+ *	struct viommu_device_config dc = { .size = sizeof(dc), .sid = 0x28,
+ *					   .flags = VIOMMU_DEVICE_PASID };
+ *	struct viommu_gpasid_bind b = { .size = sizeof(b), .flags = VIOMMU_GPASID_VALID,
+ *					.gp = { 5 }, .addr_width = 48, .gpgd = cr3 };
+ *
  *	viommu_host_new(NULL, &host);
  *	viommu_domain_new(host, mem, NULL, &dom);
- *	viommu_device_new(host, &(struct viommu_device_config){ .size = sizeof(struct viommu_device_config),
- *				.sid = 0x28, .flags = VIOMMU_DEVICE_PASID }, &dev);
- *	viommu_pasid_alloc(viommu_domain_owner(dom), 1, VIOMMU_PASID_MAX, &hp);
- *	viommu_host_bind_gpasid(dev, dom, &(struct viommu_gpasid_bind){ .size = sizeof(struct viommu_gpasid_bind),
- *				.flags = VIOMMU_GPASID_VALID, .gp = { 5 }, .hp = hp, .addr_width = 48, .gpgd = cr3 });
+ *	viommu_device_new(host, &dc, &dev);
+ *	viommu_pasid_alloc(viommu_domain_owner(dom), 1, VIOMMU_PASID_MAX, &b.hp);
+ *	viommu_host_bind_gpasid(dev, dom, &b);
  *	... DMA through viommu/dma.h ...
- *	viommu_host_unbind_gpasid(dev, hp);
+ *	viommu_host_unbind_gpasid(dev, b.hp);
  *
  * Synchronisation
  *	function                                   context                 returns when
