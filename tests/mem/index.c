@@ -45,8 +45,8 @@ static void fixture_init(struct fixture *f, const char *label, bool by_host)
 	memset(f->regions, 0, sizeof(f->regions));
 	for (i = 0; i < REGIONS; i++) {
 		f->regions[i].gpa = i * 16 * PAGE;
-		f->regions[i].bytes = PAGE * rng_range(&f->rng, 1, rng_one_in(&f->rng, 50) ? 400 :
-											  16);
+		f->regions[i].bytes =
+			PAGE * rng_range(&f->rng, 1, rng_one_in(&f->rng, 50) ? 400 : 16);
 		f->regions[i].host = (char *)(uintptr_t)(PAGE * rng_range(&f->rng, 1, 20000));
 		if (rng_one_in(&f->rng, 3))
 			f->regions[i].host = f->regions[i / 2].host;
