@@ -81,10 +81,12 @@ struct viommu_host_ops {
 	void *ctx;
 	/*
 	 * DMA found no present PASID entry for (dev, pasid; VIOMMU_NO_PASID without). Bind it and
-	 * return 0: the access is retried once. Any other value: the access faults. Absence is
-	 * never cached.
+	 * return 0: the access is retried once. Any other value: the access ends in *fault, which
+	 * holds the host's view and may be replaced (by what the guest's own tables say). Absence
+	 * is never cached.
 	 */
-	int (*miss)(void *ctx, struct viommu_device *dev, uint32_t pasid);
+	int (*miss)(void *ctx, struct viommu_device *dev, uint32_t pasid,
+		    struct viommu_fault *fault);
 	/* An access ended in a fault that is to be recorded (not called when FPD suppressed it). */
 	void (*fault)(void *ctx, struct viommu_device *dev, const struct viommu_fault *fault);
 	/*

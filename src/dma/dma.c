@@ -102,7 +102,7 @@ static int recover(struct access *a)
 		if (a->missed || !host->ops.miss)
 			return -EPERM;
 		a->missed = true;
-		return host->ops.miss(host->ops.ctx, a->dev, a->pasid) ? -EPERM : 0;
+		return host->ops.miss(host->ops.ctx, a->dev, a->pasid, &a->fault) ? -EPERM : 0;
 	}
 	if ((a->dev->flags & VIOMMU_DEVICE_PRI) && !(a->flags & VIOMMU_DMA_NO_PRI) &&
 	    recoverable(&a->fault) && a->requests < MAX_REQUESTS) {
