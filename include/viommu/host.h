@@ -292,6 +292,16 @@ VIOMMU_API int viommu_host_unbind_gpasid(struct viommu_device *dev, struct viomm
 VIOMMU_API int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_hp hp,
 				       uint64_t pe[8]);
 
+/*
+ * The way of one request through the host's tables, without doing it: root, context, directory,
+ * PASID entry (steps of VIOMMU_STAGE_PATH), then every stage. req->sid is ignored (the device's).
+ * VIOMMU_WALK_DRY leaves accessed and dirty bits alone. 0, VIOMMU_FAULTED (out->fault), -EINVAL.
+ * Holds the host's lock: rec must not call the host.
+ */
+VIOMMU_API int viommu_host_walk(struct viommu_device *dev, const struct viommu_path_request *req,
+				uint32_t flags, struct viommu_recorder *rec,
+				struct viommu_path_result *path, struct viommu_walk_result *out);
+
 /* ---- Invalidation ---------------------------------------------------------------------------- */
 
 enum viommu_granularity {

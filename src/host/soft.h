@@ -221,6 +221,22 @@ int viommu__device_table(struct viommu_device *dev, uint32_t pasid);
  */
 int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_domain *dom);
 
+/* inspect.c */
+/*
+ * The stages of a bind: guest stages (ext, or fs, or none), then the domain's second stage;
+ * hpa_output: none, the output is an HPA that must lie in the domain's memory.
+ */
+void viommu__bind_stack(const struct viommu_domain *dom, const struct stages *ext,
+			const struct viommu_stage *fs, bool hpa_output, struct viommu_stack *out);
+/* Walk them. Inside a section, or with the lock held. */
+int viommu__bind_walk(const struct viommu_domain *dom, const struct stages *ext,
+		      const struct viommu_stage *fs, bool hpa_output, uint64_t addr,
+		      uint32_t access, uint32_t flags, struct viommu_recorder *rec,
+		      struct viommu_walk_result *wr);
+/* May an HPA be accessed? Sets wr->host. 0 or VIOMMU_FAULTED. */
+int viommu__hpa_check(const struct viommu_domain *dom, const struct viommu_stack *stack,
+		      uint32_t access, struct viommu_walk_result *wr);
+
 /* inval.c */
 /* Device TLBs of src/dma; lock held. */
 void viommu__devtlbs_drop(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint64_t bytes);
