@@ -159,106 +159,26 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	return 0;
 }
 
-/* The stages of a slot as a stack. */
-static void slot_stack(const struct viommu_dma *dma, const struct slot *slot,
-		       struct viommu_stack *stack)
+static inline struct viommu_stage slot_fs(const struct viommu_dma *dma, const struct slot *slot)
 {
-	uint8_t haw = dma->host->unit.haw;
-	struct viommu_stage *st = stack->stage;
-
-	stack->haw = 0;
-	stack->mem = slot->dom->mem;
-	if (slot->ext) {
-		memcpy(st, slot->ext->stage, slot->ext->nr * sizeof(*st));
-		st += slot->ext->nr;
-	} else if (slot->fs_levels) {
-		*st++ = (struct viommu_stage){
-			.format = VIOMMU_FORMAT_VTD_FS,
-			.levels = slot->fs_levels,
-			.haw = haw,
-			.flags = slot->fs_flags,
-			.root = slot->fs_root,
-		};
-	}
-	if (slot->kind == SLOT_HOST) {
-		if (slot->fs_levels)
-			st[-1].flags |= VIOMMU__STAGE_OWN;
-	} else {
-		viommu_domain_stage(slot->dom, st, NULL);
-		st->flags |= VIOMMU__STAGE_OWN;
-		st++;
-	}
-	stack->nr = (uint32_t)(st - stack->stage);
-}
-
-/*
- * Where an HPA lies that no second stage of ours vouches for. The page of lg2 bits must lie whole
- * in a region, else it is cut down.
- */
-static int host_output(struct slot *slot, uint64_t addr, struct viommu_walk_result *wr)
-{
-	void *page;
-	bool write;
-
-	for (;; wr->page_lg2 = wr->page_lg2 > 21 ? 21 : 12) {
-		page = (void *)(uintptr_t)align_down(wr->out, BIT64(wr->page_lg2));
-		if (viommu__mem_has_host(slot->dom->mem, page, BIT64(wr->page_lg2), &write))
-			break;
-		if (wr->page_lg2 == 12)
-			return -1;
-	}
-	wr->host = (void *)(uintptr_t)wr->out;
-	if (!write)
-		wr->perm &= (uint8_t) ~(VIOMMU_PERM_W | VIOMMU_PERM_SW);
-	(void)addr;
-	return 0;
-}
-
-static int walk_host(struct viommu_dma *dma, struct slot *slot, uint64_t addr, uint32_t access,
-		     struct viommu_walk_result *wr)
-{
-	unsigned int token = viommu__mem_enter(slot->dom->mem);
-	struct viommu_stack stack;
-	int ret = 0;
-
-	slot_stack(dma, slot, &stack);
-	if (stack.nr) {
-		ret = viommu__walk(&stack, addr, access, 0, NULL, wr);
-	} else {
-		memset(wr, 0, sizeof(*wr));
-		wr->out = addr;
-		wr->page_lg2 = 30;
-		wr->perm = PERM_MASK;
-	}
-	if (!ret && (host_output(slot, addr, wr) || (need_of(access) & ~(uint64_t)wr->perm))) {
-		/*
-		 * choice: memory that is not there, or not to be written, is an address beyond the
-		 * host's width.
-		 */
-		wr->fault = (struct viommu_fault){
-			.reason = VTD_FR_PT_BEYOND_HAW,
-			.stage = (uint8_t)(stack.nr ? stack.nr - 1 : 0),
-			.stage_addr = wr->out,
-		};
-		ret = VIOMMU_FAULTED;
-	}
-	viommu__mem_leave(slot->dom->mem, token);
-	return ret;
+	return (struct viommu_stage){
+		.format = VIOMMU_FORMAT_VTD_FS,
+		.levels = slot->fs_levels,
+		.haw = dma->host->unit.haw,
+		.flags = slot->fs_flags,
+		.root = slot->fs_root,
+	};
 }
 
 int viommu__dma_walk(struct viommu_dma *dma, struct slot *slot, uint64_t addr, uint32_t access,
 		     struct viommu_walk_result *wr)
 {
-	struct viommu_stack stack;
+	const struct viommu_stage fs = slot_fs(dma, slot);
 	int ret;
 
 	dma->stats.walks++;
-	if (slot->kind == SLOT_HOST) {
-		ret = walk_host(dma, slot, addr, access, wr);
-	} else {
-		slot_stack(dma, slot, &stack);
-		ret = viommu__walk(&stack, addr, access, 0, NULL, wr);
-	}
+	ret = viommu__bind_walk(slot->dom, slot->ext, slot->fs_levels ? &fs : NULL,
+				slot->kind == SLOT_HOST, addr, access, 0, NULL, wr);
 	dma->stats.reads += wr->reads;
 	return ret;
 }
@@ -376,13 +296,7 @@ static inline struct pair *table_2(struct viommu_dma *dma, uint64_t gva, uint32_
 static inline bool nested_walk(struct viommu_dma *dma, const struct slot *slot, uint64_t gva,
 			       unsigned int want, struct viommu__hit *hit)
 {
-	const struct viommu_stage fs = {
-		.format = VIOMMU_FORMAT_VTD_FS,
-		.levels = slot->fs_levels,
-		.haw = dma->host->unit.haw,
-		.flags = slot->fs_flags,
-		.root = slot->fs_root,
-	};
+	const struct viommu_stage fs = slot_fs(dma, slot);
 	struct nested n = {
 		.dma = dma,
 		.slot = slot,
