@@ -105,7 +105,7 @@ static VIOMMU__INLINE bool viommu__walk_nested_from(const struct viommu_stage *f
 	const uint64_t *slot[5];
 	unsigned int shift = 12 + 9 * (level - 1), nr = 0, i;
 	uint64_t value[5], mark, e, page;
-	struct viommu__hit below;
+	struct viommu__hit below = { 0 };
 	uint8_t perm;
 
 	if (unlikely(vtd_fs_input(fs, gva, want)))
@@ -161,9 +161,8 @@ static VIOMMU__INLINE bool viommu__walk_nested(const struct viommu_stage *fs, ui
 					       viommu__nested_note note, void *ctx,
 					       struct viommu__hit *hit)
 {
-	struct viommu__hit below;
+	struct viommu__hit below = { 0 };
 
-	below.reads = 0;
 	if (unlikely(!resolve(ctx, fs->root, VIOMMU__WANT_R | VIOMMU__WANT_TABLE, &below)))
 		return false;
 	hit->reads += below.reads;
