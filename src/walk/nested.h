@@ -56,34 +56,62 @@ static VIOMMU__INLINE unsigned int viommu__own_need(const struct viommu_stage *s
 	return need;
 }
 
+/* How a step of viommu__walk_own() ends. */
+enum viommu__own_end {
+	VIOMMU__OWN_DOWN, /* to the next table */
+	VIOMMU__OWN_LEAF, /* *hit is set */
+	VIOMMU__OWN_SLOW, /* not the plain case */
+};
+
+/* One level of it; level is a constant, so that shifts and masks are. */
+static VIOMMU__INLINE enum viommu__own_end viommu__own_step(const struct viommu_stage *s,
+							    unsigned int level, uint64_t gpa,
+							    unsigned int need, uint64_t *table,
+							    uint64_t *cum, struct viommu__hit *hit)
+{
+	unsigned int shift = 12 + 9 * (level - 1);
+	uint64_t low = BIT64(shift) - 1, e;
+
+	e = load_acquire((const uint64_t *)(uintptr_t)*table + (gpa >> shift & 511));
+	hit->reads++;
+	if (unlikely(!vtd_ss_present(e) || (vtd_ss_marks(s, false, 0) & ~e)))
+		return VIOMMU__OWN_SLOW;
+	*cum &= e;
+	if (level > 3 || !vtd_ss_leaf(s, level, e)) {
+		*table = e & VTD_MASK(VTD_SS_ADDR);
+		return VIOMMU__OWN_DOWN;
+	}
+	hit->perm = vtd_ss_perm(s, *cum, e);
+	if (unlikely(need & ~hit->perm))
+		return VIOMMU__OWN_SLOW;
+	hit->addr = (e & VTD_MASK(VTD_SS_ADDR) & ~low) | (gpa & low);
+	hit->input = gpa;
+	hit->page_lg2 = (uint8_t)shift;
+	hit->snp = (s->flags & VIOMMU_STAGE_SNP) && (e & VTD_MASK(VTD_SS_SNP));
+	return VIOMMU__OWN_LEAF;
+}
+
 /* gpa through a second stage of ours. False: see above. */
 static VIOMMU__INLINE bool viommu__walk_own(const struct viommu_stage *s, uint64_t gpa,
 					    unsigned int want, struct viommu__hit *hit)
 {
-	unsigned int need = viommu__own_need(s, want), level = s->levels, shift;
-	uint64_t table = s->root, cum = ~UINT64_C(0), mark, e;
+	unsigned int need = viommu__own_need(s, want);
+	uint64_t table = s->root, cum = ~UINT64_C(0);
+	enum viommu__own_end end = VIOMMU__OWN_DOWN;
 
 	if (unlikely(gpa >> s->input_bits))
 		return false;
-	mark = s->flags & VIOMMU_STAGE_AD ? VTD_MASK(VTD_SS_A) : 0;
-	for (shift = 12 + 9 * (level - 1);; shift -= 9, level--) {
-		e = load_acquire((const uint64_t *)(uintptr_t)table + (gpa >> shift & 511));
-		hit->reads++;
-		if (unlikely(!vtd_ss_present(e) || (mark & ~e)))
-			return false;
-		cum &= e;
-		if (vtd_ss_leaf(s, level, e))
-			break;
-		table = e & VTD_MASK(VTD_SS_ADDR);
-	}
-	hit->perm = vtd_ss_perm(s, cum, e);
-	if (unlikely(need & ~hit->perm))
-		return false;
-	hit->addr = (e & VTD_MASK(VTD_SS_ADDR) & ~(BIT64(shift) - 1)) | (gpa & (BIT64(shift) - 1));
-	hit->input = gpa;
-	hit->page_lg2 = (uint8_t)shift;
-	hit->snp = (s->flags & VIOMMU_STAGE_SNP) && (e & VTD_MASK(VTD_SS_SNP));
-	return true;
+	if (s->levels == 5)
+		end = viommu__own_step(s, 5, gpa, need, &table, &cum, hit);
+	if (s->levels >= 4 && likely(end == VIOMMU__OWN_DOWN))
+		end = viommu__own_step(s, 4, gpa, need, &table, &cum, hit);
+	if (likely(end == VIOMMU__OWN_DOWN))
+		end = viommu__own_step(s, 3, gpa, need, &table, &cum, hit);
+	if (end == VIOMMU__OWN_DOWN)
+		end = viommu__own_step(s, 2, gpa, need, &table, &cum, hit);
+	if (end == VIOMMU__OWN_DOWN)
+		end = viommu__own_step(s, 1, gpa, need, &table, &cum, hit);
+	return end == VIOMMU__OWN_LEAF;
 }
 
 typedef bool (*viommu__nested_resolve)(void *ctx, uint64_t gpa, unsigned int want,
