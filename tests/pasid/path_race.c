@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The table path while somebody edits the tables: 128 bits that a guest writes at once are seen as they
- * stood together.
+ * The table path while somebody edits the tables: 128 bits that a guest writes at once are seen as
+ * they stood together.
  */
 #include <pthread.h>
 
