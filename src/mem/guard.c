@@ -117,8 +117,23 @@ void viommu__guard_del(int slot)
 	pthread_mutex_unlock(&guard_state.slots_lock);
 }
 
+/*
+ * The handler's part has no sanitizer in it: the instruction that faulted may be one inside of
+ * ThreadSanitizer (an atomic of guest memory), which then holds locks that it would need again.
+ */
+#if defined(__clang__) && defined(__has_attribute)
+#if __has_attribute(disable_sanitizer_instrumentation)
+#define NOT_SANITIZED __attribute__((disable_sanitizer_instrumentation))
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define NOT_SANITIZED __attribute__((no_sanitize_thread))
+#endif
+#ifndef NOT_SANITIZED
+#define NOT_SANITIZED
+#endif
+
 /* Async-signal-safe. The C library's mmap would do, but sanitizers put themselves into it. */
-static bool replace_by_zeroes(uintptr_t start, uintptr_t end)
+NOT_SANITIZED static bool replace_by_zeroes(uintptr_t start, uintptr_t end)
 {
 #ifdef SYS_mmap2
 	long nr = SYS_mmap2;
@@ -132,7 +147,7 @@ static bool replace_by_zeroes(uintptr_t start, uintptr_t end)
 }
 
 /* Is addr in a guarded mapping, and is it readable again? Async-signal-safe. */
-static bool guard_handles(uintptr_t addr)
+NOT_SANITIZED static bool guard_handles(uintptr_t addr)
 {
 	uint32_t i, n = load_acquire(&guard_state.slots_used), seq, bit;
 	uintptr_t start, end;
@@ -197,7 +212,7 @@ static void chain(int sig, siginfo_t *info, void *context)
 	}
 }
 
-static void on_sigbus(int sig, siginfo_t *info, void *context)
+NOT_SANITIZED static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	int saved = errno;
 
