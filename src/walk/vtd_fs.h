@@ -17,12 +17,10 @@
 #include "base/bits.h"
 #include "walk/walk.h"
 
-/*
- * Bits that the hardware sets by itself: an entry that differs in nothing else is the same entry.
- */
+/* Bits that hardware sets by itself (VTD-FS-27 to -30): no edit of an entry. */
 #define VTD_FS_MARKS (VTD_MASK(VTD_FS_A) | VTD_MASK(VTD_FS_D) | VTD_MASK(VTD_FS_EA))
 
-/* May the request enter? Supervisor requests need SRE; bits above the top must repeat its last. */
+/* May the request enter? SRE for supervisor requests (VTD-FS-21), canonical form (VTD-FS-16). */
 static VIOMMU__INLINE uint8_t vtd_fs_input(const struct viommu_stage *s, uint64_t addr,
 					   unsigned int want)
 {
@@ -35,19 +33,26 @@ static VIOMMU__INLINE uint8_t vtd_fs_input(const struct viommu_stage *s, uint64_
 	return 0;
 }
 
+/* (VTD-FS-01) */
 static VIOMMU__INLINE bool vtd_fs_present(uint64_t e)
 {
 	return e & VTD_MASK(VTD_FS_P);
 }
 
-/* 4-KiB and 2-MiB pages always exist, 1-GiB pages if FS1GP; elsewhere bit 7 is reserved. */
+/*
+ * 4-KiB and 2-MiB pages always exist (VTD-FS-17), 1-GiB pages if FS1GP; bit 7 of a PTE is PAT
+ * (VTD-FS-06).
+ */
 static VIOMMU__INLINE bool vtd_fs_leaf(const struct viommu_stage *s, unsigned int level, uint64_t e)
 {
 	return level == 1 || ((e & VTD_MASK(VTD_FS_PS)) &&
 			      (level == 2 || (level == 3 && (s->flags & VIOMMU_STAGE_1G))));
 }
 
-/* The reserved bits that are set in a present entry. */
+/*
+ * The reserved bits that are set in a present entry: address bits (VTD-FS-14), bit 7 where no page
+ * can be (VTD-FS-07, VTD-FS-08), the low address bits of a large page (VTD-FS-13).
+ */
 static VIOMMU__INLINE uint64_t vtd_fs_reserved(const struct viommu_stage *s, unsigned int level,
 					       bool leaf, uint64_t e)
 {
@@ -55,12 +60,15 @@ static VIOMMU__INLINE uint64_t vtd_fs_reserved(const struct viommu_stage *s, uns
 
 	if (!leaf)
 		rsvd |= VTD_MASK(VTD_FS_PS);
-	else if (level > 1) /* bit 12 is PAT there: bits 20:13 or 29:13 */
+	else if (level > 1) /* bit 12 is PAT (VTD-FS-12) */
 		rsvd |= BIT64(12 + 9 * (level - 1)) - BIT64(13);
 	return e & rsvd;
 }
 
-/* What stands in the way of the request after the last level: a fault reason, or 0. */
+/*
+ * What stands in the way of the request after the last level: a fault reason, or 0 (VTD-FS-22 to
+ * -26).
+ */
 static VIOMMU__INLINE uint8_t vtd_fs_judge(const struct viommu_stage *s, uint64_t cum,
 					   unsigned int want)
 {
@@ -78,7 +86,7 @@ static VIOMMU__INLINE uint8_t vtd_fs_judge(const struct viommu_stage *s, uint64_
 	return 0;
 }
 
-/* The bits that have to be set in an entry that is used. */
+/* The bits that have to be set in an entry that is used (VTD-FS-27 to -29). */
 static VIOMMU__INLINE uint64_t vtd_fs_marks(const struct viommu_stage *s, bool leaf,
 					    unsigned int want)
 {

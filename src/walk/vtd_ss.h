@@ -4,7 +4,8 @@
  * see vtd_fs.h, which has the same functions. Legacy mode has the same entries and other fault
  * reasons.
  *
- * Memory types (EMT, IPAT) are looked at nowhere: any value is accepted, with and without MTS.
+ * Memory types (EMT, IPAT; VTD-SS-03) are looked at nowhere: any value is accepted, with and
+ * without MTS.
  */
 #ifndef VIOMMU_SRC_WALK_VTD_SS_H
 #define VIOMMU_SRC_WALK_VTD_SS_H
@@ -17,10 +18,10 @@
 #include "base/bits.h"
 #include "walk/walk.h"
 
-/* Bits that the hardware sets by itself. */
+/* Bits that hardware sets by itself (VTD-SS-06). */
 #define VTD_SS_MARKS (VTD_MASK(VTD_SS_A) | VTD_MASK(VTD_SS_D))
 
-/* input_bits is min(MGAW, width of AW). */
+/* input_bits is min(MGAW, width of AW) (VTD-SS-16). */
 static VIOMMU__INLINE uint8_t vtd_ss_input(const struct viommu_stage *s, uint64_t addr)
 {
 	if (unlikely(addr >> s->input_bits))
@@ -28,12 +29,16 @@ static VIOMMU__INLINE uint8_t vtd_ss_input(const struct viommu_stage *s, uint64_
 	return 0;
 }
 
+/* (VTD-SS-01) */
 static VIOMMU__INLINE bool vtd_ss_present(uint64_t e)
 {
 	return e & (VTD_MASK(VTD_SS_R) | VTD_MASK(VTD_SS_W));
 }
 
-/* Large pages as SSLPS says; where there are none bit 7 is reserved. Ignored in a 4-KiB entry. */
+/*
+ * Large pages as SSLPS says; where there are none bit 7 is reserved (VTD-SS-04). Ignored in a 4-KiB
+ * entry.
+ */
 static VIOMMU__INLINE bool vtd_ss_leaf(const struct viommu_stage *s, unsigned int level, uint64_t e)
 {
 	return level == 1 ||
@@ -41,7 +46,10 @@ static VIOMMU__INLINE bool vtd_ss_leaf(const struct viommu_stage *s, unsigned in
 					      (level == 3 && (s->flags & VIOMMU_STAGE_1G))));
 }
 
-/* The reserved bits that are set in a present entry. */
+/*
+ * The reserved bits that are set in a present entry: address bits (VTD-SS-10), bit 62 (VTD-SS-12),
+ * SNP (VTD-SS-08), bit 7 (VTD-SS-05), the low address bits of a large page (VTD-SS-09).
+ */
 static VIOMMU__INLINE uint64_t vtd_ss_reserved(const struct viommu_stage *s, unsigned int level,
 					       bool leaf, uint64_t e)
 {
@@ -59,8 +67,8 @@ static VIOMMU__INLINE uint64_t vtd_ss_reserved(const struct viommu_stage *s, uns
 }
 
 /*
- * Read and write as VIOMMU_PERM_R and _W. Choice: with SSIRWE the I/O bits 61 and 62 stand in for
- * bits 0 and 1, which then only say whether the entry is present.
+ * Read and write as VIOMMU_PERM_R and _W. Choice (VTD-SS-13): with SSIRWE the I/O bits 61 and 62
+ * stand in for bits 0 and 1, which then only say whether the entry is present.
  */
 static VIOMMU__INLINE unsigned int vtd_ss_rights(const struct viommu_stage *s, uint64_t cum)
 {
@@ -70,7 +78,10 @@ static VIOMMU__INLINE unsigned int vtd_ss_rights(const struct viommu_stage *s, u
 	return cum & 3;
 }
 
-/* What stands in the way of the request after the last level: a fault reason, or 0. */
+/*
+ * What stands in the way of the request after the last level: a fault reason, or 0 (VTD-SS-17 to
+ * -19).
+ */
 static VIOMMU__INLINE uint8_t vtd_ss_judge(const struct viommu_stage *s, uint64_t cum,
 					   unsigned int want)
 {
@@ -91,7 +102,7 @@ static VIOMMU__INLINE uint8_t vtd_ss_judge(const struct viommu_stage *s, uint64_
 	return need & ~rights & VIOMMU__WANT_W ? VTD_FR_S_WRITE : VTD_FR_S_READ;
 }
 
-/* The bits that have to be set in an entry that is used. */
+/* The bits that have to be set in an entry that is used (VTD-SS-20). */
 static VIOMMU__INLINE uint64_t vtd_ss_marks(const struct viommu_stage *s, bool leaf,
 					    unsigned int want)
 {

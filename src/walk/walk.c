@@ -376,7 +376,10 @@ static VIOMMU__INLINE int stage_walk(struct run *run, unsigned int format,
 	if (unlikely(beyond_below(run, i, table)))
 		return fault_make(run, VTD_FR_PE_INVALID, i, 0, addr, 0, 0);
 
-	/* 2. A table is accessed for reading, and where A/D bits are kept as if for writing. */
+	/*
+	 * 2. A table is accessed for reading (VTD-NEST-02), and where A/D bits are kept as if for
+	 * writing (VTD-NEST-04).
+	 */
 	if ((want & VIOMMU__WANT_TABLE) && fmt_keeps_marks(format, s))
 		want |= VIOMMU__WANT_W;
 
@@ -399,7 +402,10 @@ static VIOMMU__INLINE int stage_walk(struct run *run, unsigned int format,
 		if (rec)
 			step_read(rec, i, level, depth, addr, &slot, e);
 
-		/* 5. Present? 6. Well formed? Absent entries are not looked at further. */
+		/*
+		 * 5. Present? 6. Well formed? Absent entries are not looked at further
+		 * (VTD-ENT-04).
+		 */
 		if (unlikely(!fmt_present(format, e)))
 			return fault_wrong(run, want, VIOMMU__WRONG_ABSENT, i, level, addr,
 					   slot.addr, e);
@@ -408,14 +414,14 @@ static VIOMMU__INLINE int stage_walk(struct run *run, unsigned int format,
 			return fault_wrong(run, want, VIOMMU__WRONG_RESERVED, i, level, addr,
 					   slot.addr, e);
 
-		/* 7. Does its address fit the stage below? */
+		/* 7. Does its address fit the stage below (VTD-NEST-08)? */
 		page = e & VTD_MASK(VTD_FS_ADDR);
 		if (leaf)
 			page &= ~(BIT64(shift) - 1); /* PAT of a large first-stage leaf */
 		if (unlikely(beyond_below(run, i, page)))
 			return fault_make(run, VTD_FR_FS_BEYOND_MGAW, i, level, addr, slot.addr, e);
 
-		/* 8. At the leaf: is the request permitted by all levels together? */
+		/* 8. At the leaf: is the request permitted by all levels together (VTD-NEST-09)? */
 		cum &= e;
 		if (leaf) {
 			reason = fmt_judge(format, s, cum, want);
@@ -427,7 +433,7 @@ static VIOMMU__INLINE int stage_walk(struct run *run, unsigned int format,
 			}
 		}
 
-		/* 9. Accessed and dirty bits. */
+		/* 9. Accessed and dirty bits (VTD-FS-30, VTD-NEST-03). */
 		marks = fmt_marks(format, s, leaf, want);
 		if (unlikely(marks & ~e)) {
 			r = entry_update(run, rec, i, level, addr, want, depth, &slot, marks, &e);
@@ -607,8 +613,8 @@ static bool walk_fast(const struct viommu_stack *stack, uint64_t addr, uint32_t 
 
 /*
  * The unit's own output: within its address width, outside the interrupt window (VT-d 5.10,
- * FEEx_xxxxh). Choice: a fault here names the last stage and no entry; what an upper stage puts out
- * is not judged, only what leaves the whole stack.
+ * FEEx_xxxxh: VTD-WIN-05, VTD-PT-02). Choice: a fault here names the last stage and no entry; what
+ * an upper stage puts out is not judged, only what leaves the whole stack.
  */
 static uint8_t output_judge(const struct viommu_stack *stack, uint64_t addr)
 {
