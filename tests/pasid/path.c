@@ -383,6 +383,9 @@ static void legacy_root_entry_faults(void **state)
 	w.unit.haw = 40;
 	w.unit.rtaddr = WORLD_LOW + WORLD_BYTES;
 	world_faults(&w, VTD_FR_ROOT_ACCESS, NULL);
+	/* Even if something lies there. */
+	assert_int_equal(viommu_mem_add_ptr(w.mem, WORLD_LOW | BIT64(40), WORLD_BYTES, w.words, 0),
+			 0);
 	w.unit.rtaddr = world_gpa(&w, ROOT_PAGE) | BIT64(40);
 	world_faults(&w, VTD_FR_ROOT_ACCESS, NULL);
 	w.unit.rtaddr = world_gpa(&w, ROOT_PAGE);
@@ -516,7 +519,9 @@ static void scalable_root_entry_faults(void **state)
 	w.unit.haw = 40;
 	w.unit.rtaddr = (WORLD_LOW + WORLD_BYTES) | 0x400;
 	world_faults(&w, VTD_FR_SROOT_ACCESS, NULL);
-	w.unit.rtaddr = world_gpa(&w, ROOT_PAGE) | BIT64(51) | 0x400;
+	assert_int_equal(viommu_mem_add_ptr(w.mem, WORLD_LOW | BIT64(40), WORLD_BYTES, w.words, 0),
+			 0);
+	w.unit.rtaddr = world_gpa(&w, ROOT_PAGE) | BIT64(40) | 0x400;
 	world_faults(&w, VTD_FR_SROOT_ACCESS, NULL);
 	w.unit.rtaddr = world_gpa(&w, ROOT_PAGE) | 0x400;
 
