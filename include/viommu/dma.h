@@ -127,13 +127,15 @@ struct viommu_dma_span {
 	uint64_t bytes; /* how many follow in the same page */
 };
 /*
- * access: VIOMMU_READ, _WRITE, _PRIV, _ATOMIC. Never parks: a missing page is a fault (fault may be
- * NULL). 0, VIOMMU_FAULTED, -EINVAL. Faults are not reported to the host's fault callback, and the
- * miss callback is not called.
+ * access: VIOMMU_READ, _WRITE, _PRIV, _ATOMIC. Never parks: a missing page is a fault, which
+ * viommu_dma_fault() has. 0, VIOMMU_FAULTED, -EINVAL. Faults are not reported to the host's fault
+ * callback, and the miss callback is not called.
  */
 VIOMMU_API int viommu_dma_translate(struct viommu_dma *dma, struct viommu_device *dev,
 				    uint32_t pasid, uint64_t addr, uint32_t access,
-				    struct viommu_dma_span *out, struct viommu_fault *fault);
+				    struct viommu_dma_span *out);
+/* The fault of this object's last translation that returned VIOMMU_FAULTED. */
+VIOMMU_API const struct viommu_fault *viommu_dma_fault(const struct viommu_dma *dma);
 
 /* Counts of one object since it was made. */
 struct viommu_dma_stats {

@@ -53,9 +53,10 @@ static inline __attribute__((always_inline)) int access_span(struct access *a, u
 	int ret;
 
 	for (;;) {
-		ret = dma_translate(a->dma, a->dev, a->pasid, addr, access, span, &a->fault);
+		ret = dma_translate(a->dma, a->dev, a->pasid, addr, access, span);
 		if (likely(ret == 0) || ret != VIOMMU_FAULTED)
 			return ret;
+		a->fault = a->dma->fault;
 		ret = viommu__access_recover(a);
 		if (ret)
 			return ret;
@@ -77,8 +78,7 @@ static inline int access_run(struct access *a, uint64_t addr, uint64_t bytes, ui
 	if (ret)
 		return ret;
 	while (span->bytes < bytes && span->host) {
-		if (dma_translate(a->dma, a->dev, a->pasid, addr + span->bytes, access, &next,
-				  NULL) ||
+		if (dma_translate(a->dma, a->dev, a->pasid, addr + span->bytes, access, &next) ||
 		    (uint8_t *)next.host != (uint8_t *)span->host + span->bytes)
 			break;
 		span->bytes += next.bytes;

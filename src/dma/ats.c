@@ -16,12 +16,11 @@
 #define DEVTLB_MAX 65536u
 
 /*
- * Inside a section. What the translation gives, also to access->fault: 0 (out->perm may be 0),
- * VIOMMU_FAULTED (UR, CA).
+ * Inside a section. 0 (out->perm may be 0: what stood in the way is in dma->fault), VIOMMU_FAULTED
+ * (UR, CA).
  */
 static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-			 uint64_t addr, uint32_t flags, struct viommu_ats_result *out,
-			 struct viommu_fault *fault)
+			 uint64_t addr, uint32_t flags, struct viommu_ats_result *out)
 {
 	uint32_t priv = flags & VIOMMU_ATS_PRIV ? VIOMMU_PRIV : 0;
 	uint32_t access = priv | VIOMMU_READ | (flags & VIOMMU_ATS_NO_WRITE ? 0 : VIOMMU_WRITE);
@@ -34,11 +33,11 @@ static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 	/* DTE and the other gates of this kind of request; the slot was filled for plain ones. */
 	ret = viommu__dma_path(dma, dev, pasid, addr, access, VIOMMU_REQ_TRANSLATION, &snap);
 	if (ret == VIOMMU_FAULTED)
-		*fault = snap.path.fault;
+		viommu__dma_fault(dma, &snap.path.fault, dev, pasid, access, addr);
 	if (!ret && snap.path.interrupt)
 		return 0;
 	if (!ret)
-		ret = viommu__dma_slot(dma, dev, pasid, addr, access, &slot, fault);
+		ret = viommu__dma_slot(dma, dev, pasid, addr, access, &slot);
 	if (!ret) {
 		ret = viommu__dma_walk(dma, slot, addr, access, &wr);
 		/* A page that may only be read is an answer, not a fault. */
@@ -46,28 +45,20 @@ static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 		    viommu_fault_outcome(wr.fault.reason, VIOMMU_REQ_TRANSLATION) == VTD_OUT_SP)
 			ret = viommu__dma_walk(dma, slot, addr, access & ~VIOMMU_WRITE, &wr);
 		if (ret == VIOMMU_FAULTED)
-			*fault = wr.fault;
+			viommu__dma_fault(dma, &wr.fault, dev, pasid, access, addr);
 	}
 	if (ret == VIOMMU_FAULTED) {
-		enum viommu_outcome o = viommu_fault_outcome(fault->reason, VIOMMU_REQ_TRANSLATION);
+		enum viommu_outcome o =
+			viommu_fault_outcome(dma->fault.reason, VIOMMU_REQ_TRANSLATION);
 
-		fault->sid = dev->sid;
-		fault->pasid = pasid;
-		fault->addr = addr;
-		fault->access = (uint8_t)access;
-		fault->request = VIOMMU_REQ_TRANSLATION;
-		if (pasid != VIOMMU_NO_PASID)
-			fault->flags |= VIOMMU_FAULT_HAS_PASID;
+		dma->fault.request = VIOMMU_REQ_TRANSLATION;
 		return o == VTD_OUT_S0 || o == VTD_OUT_SP ? 0 : VIOMMU_FAULTED;
 	}
 	if (ret)
 		return ret;
 	out->size_lg2 = wr.page_lg2;
 	out->addr = align_down((uintptr_t)wr.host, BIT64(wr.page_lg2));
-	if (priv)
-		out->perm = (uint8_t)(wr.perm >> 2 & 3);
-	else
-		out->perm = wr.perm & 3;
+	out->perm = (priv ? wr.perm >> 2 : wr.perm) & (VIOMMU_READ | VIOMMU_WRITE);
 	out->no_snoop = wr.snp;
 	out->priv = priv != 0;
 	return 0;
@@ -77,22 +68,21 @@ int viommu_ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 			 uint64_t addr, uint32_t flags, struct viommu_ats_result *out,
 			 struct viommu_fault *fault)
 {
-	struct viommu_fault f = { 0 };
 	int ret;
 
 	if ((flags & ~ATS_FLAGS) || (pasid > VIOMMU_PASID_MAX && pasid != VIOMMU_NO_PASID) ||
 	    (pasid == VIOMMU_NO_PASID && (flags & VIOMMU_ATS_PRIV)))
 		return -EINVAL;
 	viommu__marker_enter(&dma->marker);
-	ret = ats_translate(dma, dev, pasid, addr, flags, out, &f);
+	ret = ats_translate(dma, dev, pasid, addr, flags, out);
 	viommu__marker_leave(&dma->marker);
 	if (ret == VIOMMU_FAULTED) {
 		const struct viommu_host_ops *ops = &dma->host->ops;
 
-		if (!(f.flags & VIOMMU_FAULT_FPD) && ops->fault)
-			ops->fault(ops->ctx, dev, &f);
+		if (!(dma->fault.flags & VIOMMU_FAULT_FPD) && ops->fault)
+			ops->fault(ops->ctx, dev, &dma->fault);
 		if (fault)
-			*fault = f;
+			*fault = dma->fault;
 	}
 	return ret;
 }
@@ -261,7 +251,8 @@ static int devtlb_page(struct viommu_devtlb *tlb, struct access *a, uint64_t add
 		ret = ats_translate(a->dma, a->dev, a->pasid, addr,
 				    (want & VIOMMU_WRITE ? 0 : VIOMMU_ATS_NO_WRITE) |
 					    (priv ? VIOMMU_ATS_PRIV : 0),
-				    &r, &a->fault);
+				    &r);
+		a->fault = a->dma->fault;
 		if (ret && ret != VIOMMU_FAULTED)
 			return ret;
 		if (!ret && (r.perm & want) == want) {

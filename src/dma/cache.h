@@ -90,6 +90,7 @@ struct viommu_dma {
 	uint32_t victim; /* counts fills: who is replaced next */
 	uint32_t depth;
 	struct viommu_dma_stats stats;
+	struct viommu_fault fault; /* of the last translation that faulted */
 	struct slot slot[SLOTS];
 	struct domain_slot domain[DOMAINS];
 	uint32_t gpa_tag[SLOTS]; /* beside each slot: its domain's tag */
@@ -107,6 +108,8 @@ struct viommu_dma {
 
 _Static_assert(sizeof(struct slot) == 64, "a slot is a line");
 _Static_assert(sizeof(struct set) == 64, "a set is a line");
+_Static_assert((int)VIOMMU_PERM_R == VIOMMU_READ && (int)VIOMMU_PERM_W == VIOMMU_WRITE,
+	       "dma_translate() asks an entry by the access");
 _Static_assert(sizeof(struct viommu_dma) <= 32768, "P9: 32 KiB a thread");
 
 static inline uint64_t slot_key(const struct viommu_device *dev, uint32_t pasid)
@@ -115,12 +118,13 @@ static inline uint64_t slot_key(const struct viommu_device *dev, uint32_t pasid)
 	 * The whole 32 bits: VIOMMU_NO_PASID is none of the PASIDs, and a PASID that is too large
 	 * hits nothing.
 	 */
-	return (uint64_t)dev->serial << 32 | pasid;
+	return dev->key | pasid;
 }
 
-static inline struct slot *slot_of(struct viommu_dma *dma, uint64_t key)
+static inline struct slot *slot_of(struct viommu_dma *dma, const struct viommu_device *dev,
+				   uint32_t pasid)
 {
-	return &dma->slot[(key ^ key >> 32) % SLOTS];
+	return &dma->slot[(pasid ^ dev->mix) % SLOTS];
 }
 
 static inline uint64_t gen_sum(const struct viommu_host *host, const struct slot *slot)
@@ -151,37 +155,68 @@ static inline uint64_t tag_1g(uint64_t addr, uint32_t tag)
 	return (addr << 7 & ~MASK64(TAG_BITS + 17, 0)) | tag;
 }
 
-static inline struct set *set_4k(struct viommu_dma *dma, uint64_t addr, uint32_t tag)
+/*
+ * Which set: the product carries the tag and the low 21 bits of the page number into the bits
+ * taken. A small odd constant, so that it is part of the instruction.
+ */
+static inline struct set *set_of(struct set *sets, uint64_t tag, unsigned int nr)
 {
-	return &dma->tlb[((addr >> 12) ^ (addr >> 20) ^ tag * 37u) % SETS_4K];
+	return &sets[(tag * 0x5bd1e995u >> 32) % nr];
 }
 
-static inline struct set *set_2m(struct viommu_dma *dma, uint64_t addr, uint32_t tag)
+static inline struct set *set_4k(struct viommu_dma *dma, uint64_t tag)
 {
-	return &dma->tlb_2m[((addr >> 21) ^ (addr >> 26) ^ tag * 5u) % SETS_2M];
+	return set_of(dma->tlb, tag, SETS_4K);
+}
+
+/* tag_2m() leaves nine more bits 0. */
+static inline struct set *set_2m(struct viommu_dma *dma, uint64_t tag)
+{
+	return set_of(dma->tlb_2m, tag >> 9 ^ tag, SETS_2M);
 }
 
 /*
- * Value of the entry with this tag, 0 if there is none. Without branches: which way it is cannot be
- * predicted.
+ * An entry's low byte is what it denies: the permissions it lacks, and all of the upper half, so
+ * that an access only the tables can judge is answered by asking for DENY_ALWAYS.
+ */
+#define DENY_ALWAYS 0xf0u
+#define DENY(perm)  ((~(uint64_t)(perm)&PERM_MASK) | DENY_ALWAYS)
+
+/*
+ * What an entry must not deny, by VIOMMU_READ ... of the access: PERM_R and _W are the bits of
+ * VIOMMU_READ and _WRITE, those of supervisor requests stand two bits up. Nothing to be read or
+ * written, an execute request and a zero-length read are for the tables.
+ */
+#define NEED_MAX 0x3fu
+extern const uint8_t viommu__dma_need[NEED_MAX + 1];
+
+/*
+ * The value of the entry with this tag, or one that denies everything; no two have the same tag.
+ * Without branches, since which way it is cannot be predicted.
  */
 static inline uint64_t set_find(const struct set *set, uint64_t tag)
 {
-	uint64_t v = 0;
+	uint64_t v = PERM_MASK | DENY_ALWAYS;
+
+#ifdef __x86_64__
+	/* Compilers make branches of this. */
+#define WAY(i)                                                                 \
+	__asm__("cmpq %[tag], %[t]\n\tcmoveq %[val], %[v]"                     \
+		: [v] "+r"(v)                                                  \
+		: [tag] "r"(tag), [t] "m"(set->tag[i]), [val] "m"(set->val[i]) \
+		: "cc")
+	WAY(0);
+	WAY(1);
+	WAY(2);
+	WAY(3);
+#undef WAY
+#else
 	unsigned int i;
 
 	for (i = 0; i < WAYS; i++)
-		v |= set->tag[i] == tag ? set->val[i] : 0;
+		v = set->tag[i] == tag ? set->val[i] : v;
+#endif
 	return v;
-}
-
-/*
- * Permission bits that an access needs; VIOMMU_READ, _WRITE are PERM_R, _W, supervisor ones two
- * bits up.
- */
-static inline uint64_t need_of(uint32_t access)
-{
-	return (uint64_t)(access & (VIOMMU_READ | VIOMMU_WRITE)) << ((access & VIOMMU_PRIV) >> 2);
 }
 
 /* The path from device and PASID to stages, and what it was read with. */
@@ -198,47 +233,51 @@ struct viommu__path_snapshot {
 int viommu__dma_path(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 		     uint64_t addr, uint32_t access, uint8_t request,
 		     struct viommu__path_snapshot *out);
-/* A slot that is good now. */
+/* *from as the fault of this request, into dma->fault. Returns VIOMMU_FAULTED. */
+int viommu__dma_fault(struct viommu_dma *dma, const struct viommu_fault *from,
+		      const struct viommu_device *dev, uint32_t pasid, uint32_t access,
+		      uint64_t addr);
+/* A slot that is good now; a fault is in dma->fault. */
 int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-		     uint64_t addr, uint32_t access, struct slot **out, struct viommu_fault *fault);
+		     uint64_t addr, uint32_t access, struct slot **out);
 /* Walk what the slot names; the fault has the walker's fields only. */
 int viommu__dma_walk(struct viommu_dma *dma, struct slot *slot, uint64_t addr, uint32_t access,
 		     struct viommu_walk_result *wr);
 
-/* Everything but a hit. */
+/* Everything but a plain hit in the cache of small pages. */
 int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-		     uint64_t addr, uint32_t access, struct viommu_dma_span *out,
-		     struct viommu_fault *fault);
+		     uint64_t addr, uint32_t access, struct viommu_dma_span *out);
 
 /*
- * Inside a section. 0, VIOMMU_FAULTED. Access is of READ, WRITE, PRIV, ATOMIC, EXEC, ZERO_LENGTH.
+ * Inside a section. 0, VIOMMU_FAULTED, -EINVAL. Written so that a hit needs no register saved and
+ * everything else is a jump.
  */
-static inline __attribute__((always_inline)) int dma_translate(
-	struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr,
-	uint32_t access, struct viommu_dma_span *out, struct viommu_fault *fault)
+static inline __attribute__((always_inline)) int dma_translate(struct viommu_dma *dma,
+							       struct viommu_device *dev,
+							       uint32_t pasid, uint64_t addr,
+							       uint32_t access,
+							       struct viommu_dma_span *out)
 {
-	uint64_t key = slot_key(dev, pasid);
-	struct slot *slot = slot_of(dma, key);
-	uint64_t need, v;
+	struct slot *slot = slot_of(dma, dev, pasid);
+	uint64_t tag, val;
 
-	if (unlikely(slot->key != key || gen_sum(dma->host, slot) != slot->sum))
-		return viommu__dma_miss(dma, dev, pasid, addr, access, out, fault);
-	if (unlikely(!cacheable(addr) || (access & (VIOMMU_EXEC | VIOMMU_ZERO_LENGTH))))
-		return viommu__dma_miss(dma, dev, pasid, addr, access, out, fault);
-	need = need_of(access);
-	v = set_find(set_4k(dma, addr, slot->tag), tag_4k(addr, slot->tag));
-	if (likely(v && (v & need) == need)) {
-		out->host = (void *)(uintptr_t)((v & ~MASK64(11, 0)) | (addr & 4095));
-		out->bytes = 4096 - (addr & 4095);
-		return 0;
-	}
-	v = set_find(set_2m(dma, addr, slot->tag), tag_2m(addr, slot->tag));
-	if (likely(v && (v & need) == need)) {
-		out->host = (void *)(uintptr_t)((v & ~MASK64(20, 0)) | (addr & MASK64(20, 0)));
-		out->bytes = BIT64(21) - (addr & MASK64(20, 0));
-		return 0;
-	}
-	return viommu__dma_miss(dma, dev, pasid, addr, access, out, fault);
+	/*
+	 * Reads and writes of user requests; the rest is asked for once more in viommu__dma_miss().
+	 */
+	if (unlikely(access - 1 > (VIOMMU_READ | VIOMMU_WRITE) - 1))
+		goto miss;
+	if (unlikely(slot->key != slot_key(dev, pasid) || gen_sum(dma->host, slot) != slot->sum ||
+		     !cacheable(addr)))
+		goto miss;
+	tag = tag_4k(addr, slot->tag);
+	val = set_find(set_4k(dma, tag), tag);
+	if (unlikely(val & access))
+		goto miss;
+	out->host = (void *)(uintptr_t)((val & ~MASK64(11, 0)) | (addr & 4095));
+	out->bytes = 4096 - (addr & 4095);
+	return 0;
+miss:
+	return viommu__dma_miss(dma, dev, pasid, addr, access, out);
 }
 
 #endif /* VIOMMU_DMA_CACHE_H */

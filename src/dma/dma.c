@@ -53,11 +53,15 @@ void viommu_dma_end(struct viommu_dma *dma)
 }
 
 int viommu_dma_translate(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-			 uint64_t addr, uint32_t access, struct viommu_dma_span *out,
-			 struct viommu_fault *fault)
+			 uint64_t addr, uint32_t access, struct viommu_dma_span *out)
 {
 	VIOMMU_DEBUG_ASSERT(viommu__marker_inside(&dma->marker));
-	return dma_translate(dma, dev, pasid, addr, access, out, fault);
+	return dma_translate(dma, dev, pasid, addr, access, out);
+}
+
+const struct viommu_fault *viommu_dma_fault(const struct viommu_dma *dma)
+{
+	return &dma->fault;
 }
 
 void viommu_dma_stats(const struct viommu_dma *dma, struct viommu_dma_stats *out)

@@ -16,6 +16,16 @@
 #define WINDOW_FIRST UINT64_C(0xfee00000)
 #define WINDOW_LAST  UINT64_C(0xfeefffff)
 
+#define NEED(a)                                                                              \
+	(((a) & (VIOMMU_EXEC | VIOMMU_ZERO_LENGTH)) || !((a) & (VIOMMU_READ | VIOMMU_WRITE)) \
+		 ? DENY_ALWAYS                                                               \
+		 : ((a) & (VIOMMU_READ | VIOMMU_WRITE)) << (((a)&VIOMMU_PRIV) >> 2))
+#define NEED_4(a)  NEED(a), NEED((a) + 1), NEED((a) + 2), NEED((a) + 3)
+#define NEED_16(a) NEED_4(a), NEED_4((a) + 4), NEED_4((a) + 8), NEED_4((a) + 12)
+
+const uint8_t viommu__dma_need[NEED_MAX + 1] = { NEED_16(0), NEED_16(16), NEED_16(32),
+						 NEED_16(48) };
+
 static uint32_t tag_new(struct viommu_dma *dma)
 {
 	if (dma->next_tag == TAG_LAST) {
@@ -54,21 +64,20 @@ static bool in_window(uint64_t addr)
 	return addr >= WINDOW_FIRST && addr <= WINDOW_LAST;
 }
 
-static void fault_from(struct viommu_fault *fault, const struct viommu_fault *f,
-		       const struct viommu_device *dev, uint32_t pasid, uint32_t access,
-		       uint64_t addr, uint8_t fpd)
+int viommu__dma_fault(struct viommu_dma *dma, const struct viommu_fault *from,
+		      const struct viommu_device *dev, uint32_t pasid, uint32_t access,
+		      uint64_t addr)
 {
-	if (!fault)
-		return;
-	*fault = *f;
+	struct viommu_fault *fault = &dma->fault;
+
+	*fault = *from;
 	fault->sid = dev->sid;
 	fault->pasid = pasid;
 	fault->access = (uint8_t)access;
 	fault->addr = addr;
 	if (pasid != VIOMMU_NO_PASID)
 		fault->flags |= VIOMMU_FAULT_HAS_PASID;
-	if (fpd)
-		fault->flags |= VIOMMU_FAULT_FPD;
+	return VIOMMU_FAULTED;
 }
 
 int viommu__dma_path(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
@@ -111,7 +120,7 @@ int viommu__dma_path(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 }
 
 static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-		     uint64_t addr, uint32_t access, struct slot *slot, struct viommu_fault *fault)
+		     uint64_t addr, uint32_t access, struct slot *slot)
 {
 	struct viommu__path_snapshot snap;
 	const struct viommu_stage *fs;
@@ -120,11 +129,10 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 
 	slot->key = 0;
 	ret = viommu__dma_path(dma, dev, pasid, addr, access, VIOMMU_REQ_UNTRANSLATED, &snap);
-	if (ret) {
-		if (ret == VIOMMU_FAULTED)
-			fault_from(fault, &snap.path.fault, dev, pasid, access, addr, 0);
-		return ret;
-	}
+	if (ret)
+		return ret == VIOMMU_FAULTED
+			       ? viommu__dma_fault(dma, &snap.path.fault, dev, pasid, access, addr)
+			       : ret;
 	slot->gen_record = &snap.rec->gen;
 	slot->gen_domain = &dma->host->gens[snap.dom->did].v;
 	slot->dom = snap.dom;
@@ -200,18 +208,21 @@ static inline void set_put(struct viommu_dma *dma, struct set *set, uint64_t tag
 static inline void tlb_fill(struct viommu_dma *dma, const struct slot *slot, uint32_t pasid,
 			    uint64_t addr, uint64_t host, unsigned int page_lg2, uint8_t perm)
 {
+	uint64_t tag;
+
 	if (unlikely(!cacheable(addr)))
 		return;
 	/* Interrupt messages are never translated, so no entry may cover them. */
 	if (unlikely(pasid == VIOMMU_NO_PASID &&
 		     align_down(addr, BIT64(21)) == align_down(WINDOW_FIRST, BIT64(21))))
 		return;
-	if (page_lg2 >= 21)
-		set_put(dma, set_2m(dma, addr, slot->tag), tag_2m(addr, slot->tag),
-			align_down(host, BIT64(21)) | perm);
-	else
-		set_put(dma, set_4k(dma, addr, slot->tag), tag_4k(addr, slot->tag),
-			align_down(host, 4096) | perm);
+	if (page_lg2 >= 21) {
+		tag = tag_2m(addr, slot->tag);
+		set_put(dma, set_2m(dma, tag), tag, align_down(host, BIT64(21)) | DENY(perm));
+	} else {
+		tag = tag_4k(addr, slot->tag);
+		set_put(dma, set_4k(dma, tag), tag, align_down(host, 4096) | DENY(perm));
+	}
 }
 
 /* ---- Nested, by caches ---- */
@@ -328,10 +339,10 @@ static inline bool nested_walk(struct viommu_dma *dma, const struct slot *slot, 
 }
 
 int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-		     uint64_t addr, uint32_t access, struct slot **out, struct viommu_fault *fault)
+		     uint64_t addr, uint32_t access, struct slot **out)
 {
 	uint64_t key = slot_key(dev, pasid);
-	struct slot *slot = slot_of(dma, key);
+	struct slot *slot = slot_of(dma, dev, pasid);
 
 	/*
 	 * What the path alone can judge it judges each time; the slot holds the answer for plain
@@ -339,7 +350,7 @@ int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	 */
 	if (slot->key != key || gen_sum(dma->host, slot) != slot->sum || (access & VIOMMU_EXEC) ||
 	    (access & VIOMMU_PRIV && slot->fs_levels && !(slot->fs_flags & VIOMMU_STAGE_SRE))) {
-		int ret = slot_fill(dma, dev, pasid, addr, access, slot, fault);
+		int ret = slot_fill(dma, dev, pasid, addr, access, slot);
 
 		if (ret)
 			return ret;
@@ -348,19 +359,47 @@ int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	return 0;
 }
 
+/* What dma_translate() does not look for: other kinds of access, large pages. */
+static inline bool second_hit(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+			      uint64_t addr, uint32_t access, struct viommu_dma_span *out)
+{
+	struct slot *slot = slot_of(dma, dev, pasid);
+	uint64_t tag, val, page = BIT64(21);
+	uint8_t need;
+
+	if (slot->key != slot_key(dev, pasid) || gen_sum(dma->host, slot) != slot->sum ||
+	    !cacheable(addr) || access > NEED_MAX)
+		return false;
+	need = viommu__dma_need[access];
+	tag = tag_2m(addr, slot->tag);
+	val = set_find(set_2m(dma, tag), tag);
+	if (val & need) {
+		page = 4096;
+		tag = tag_4k(addr, slot->tag);
+		val = set_find(set_4k(dma, tag), tag);
+		if (val & need)
+			return false;
+	}
+	out->host = (void *)(uintptr_t)((val & ~(page - 1)) | (addr & (page - 1)));
+	out->bytes = page - (addr & (page - 1));
+	return true;
+}
+
 int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-		     uint64_t addr, uint32_t access, struct viommu_dma_span *out,
-		     struct viommu_fault *fault)
+		     uint64_t addr, uint32_t access, struct viommu_dma_span *out)
 {
 	struct viommu_walk_result wr;
 	struct slot *slot;
 	int ret;
 
+	if (second_hit(dma, dev, pasid, addr, access, out))
+		return 0;
 	if (pasid > VIOMMU_PASID_MAX && pasid != VIOMMU_NO_PASID)
 		return -EINVAL;
 	if (access & ~(VIOMMU_READ | VIOMMU_WRITE | VIOMMU_EXEC | VIOMMU_PRIV | VIOMMU_ATOMIC |
 		       VIOMMU_ZERO_LENGTH) ||
-	    (pasid == VIOMMU_NO_PASID && (access & VIOMMU_PRIV)))
+	    (pasid == VIOMMU_NO_PASID && (access & VIOMMU_PRIV)) ||
+	    !(access & (VIOMMU_READ | VIOMMU_WRITE | VIOMMU_EXEC | VIOMMU_ZERO_LENGTH)))
 		return -EINVAL;
 	dma->stats.misses++;
 	if (unlikely(pasid == VIOMMU_NO_PASID && in_window(addr))) {
@@ -369,13 +408,13 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 		ret = viommu__dma_path(dma, dev, pasid, addr, access, VIOMMU_REQ_UNTRANSLATED,
 				       &snap);
 		if (ret == VIOMMU_FAULTED)
-			fault_from(fault, &snap.path.fault, dev, pasid, access, addr, 0);
+			viommu__dma_fault(dma, &snap.path.fault, dev, pasid, access, addr);
 		/* An interrupt message or a zero-length read: there is no memory behind it. */
 		out->host = NULL;
 		out->bytes = 0;
 		return ret;
 	}
-	ret = viommu__dma_slot(dma, dev, pasid, addr, access, &slot, fault);
+	ret = viommu__dma_slot(dma, dev, pasid, addr, access, &slot);
 	if (ret)
 		return ret;
 	if (slot->kind == SLOT_NESTED && cacheable(addr) && !(access & VIOMMU_ZERO_LENGTH)) {
@@ -390,10 +429,8 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 		}
 	}
 	ret = viommu__dma_walk(dma, slot, addr, access, &wr);
-	if (ret) {
-		fault_from(fault, &wr.fault, dev, pasid, access, addr, 0);
-		return ret;
-	}
+	if (ret)
+		return viommu__dma_fault(dma, &wr.fault, dev, pasid, access, addr);
 	if (slot->fs_levels && !(slot->fs_flags & VIOMMU_STAGE_SRE))
 		wr.perm &= (uint8_t) ~(VIOMMU_PERM_SR | VIOMMU_PERM_SW);
 	tlb_fill(dma, slot, pasid, addr, (uintptr_t)wr.host, wr.page_lg2, wr.perm);

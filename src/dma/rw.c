@@ -108,33 +108,35 @@ static inline __attribute__((always_inline)) int transfer(struct access *a, uint
  * The small access that one page serves, on a hit: the same as transfer(), without what it may
  * need.
  */
-static inline bool small_hit(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-			     uint64_t addr, void *buf, size_t bytes, uint32_t flags,
-			     enum direction dir)
+static inline __attribute__((always_inline)) bool small_hit(struct viommu_dma *dma,
+							    struct viommu_device *dev,
+							    uint32_t pasid, uint64_t addr,
+							    void *buf, size_t bytes, uint32_t flags,
+							    enum direction dir)
 {
-	const uint32_t want = dir == TO_MEMORY ? VIOMMU_WRITE : VIOMMU_READ;
-	uint64_t lost = load_acquire(&dma->host->lost_seen);
-	uint64_t key = slot_key(dev, pasid);
-	struct slot *slot = slot_of(dma, key);
-	uint64_t v;
+	const uint64_t need = dir == TO_MEMORY ? VIOMMU_PERM_W : VIOMMU_PERM_R;
+	struct slot *slot = slot_of(dma, dev, pasid);
+	uint64_t tag, val, lost;
+	uint8_t *host;
 	bool ok = false;
 
 	if (unlikely(flags || !bytes || (addr & 4095) + bytes > 4096 || !cacheable(addr)))
 		return false;
 	viommu__marker_enter(&dma->marker);
-	if (likely(slot->key == key && gen_sum(dma->host, slot) == slot->sum)) {
-		v = set_find(set_4k(dma, addr, slot->tag), tag_4k(addr, slot->tag));
-		if (likely(v & want)) {
-			uint8_t *host =
-				(uint8_t *)(uintptr_t)((v & ~MASK64(11, 0)) | (addr & 4095));
-
-			if (dir == TO_MEMORY)
-				memcpy(host, buf, bytes);
-			else
-				memcpy(buf, host, bytes);
-			ok = viommu__mem_lost_count() == lost;
-		}
-	}
+	lost = load_acquire(&dma->host->lost_seen);
+	if (unlikely(slot->key != slot_key(dev, pasid) || gen_sum(dma->host, slot) != slot->sum))
+		goto out;
+	tag = tag_4k(addr, slot->tag);
+	val = set_find(set_4k(dma, tag), tag);
+	if (unlikely(val & need))
+		goto out;
+	host = (uint8_t *)(uintptr_t)((val & ~MASK64(11, 0)) | (addr & 4095));
+	if (dir == TO_MEMORY)
+		memcpy(host, buf, bytes);
+	else
+		memcpy(buf, host, bytes);
+	ok = viommu__mem_lost_count() == lost;
+out:
 	viommu__marker_leave(&dma->marker);
 	return ok;
 }

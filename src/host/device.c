@@ -7,6 +7,7 @@
  */
 #include <sched.h>
 
+#include "base/hash.h"
 #include "host/soft.h"
 
 #define DEVICE_FLAGS (VIOMMU_DEVICE_PASID | VIOMMU_DEVICE_ATS | VIOMMU_DEVICE_PRI)
@@ -107,7 +108,8 @@ int viommu_device_new(struct viommu_host *host, const struct viommu_device_confi
 		err = -ENOMEM;
 		goto fail_locked;
 	}
-	dev->serial = host->next_serial++;
+	dev->key = (uint64_t)host->next_serial << 32;
+	dev->mix = (uint32_t)hash64(host->next_serial++);
 	host->nr_devices++;
 	list_add_tail(&host->devices, &dev->link);
 	/* RID_PASID is 0, RID_PRIV 0. P is in the first word, which goes last. */

@@ -103,7 +103,8 @@ struct viommu_device {
 	struct list link;
 	uint32_t busy; /* enders and tellers that hold it while the lock is dropped */
 	uint32_t binds;
-	uint32_t serial; /* never used twice: upper half of a cache slot's key */
+	uint64_t key; /* serial << 32: upper half of a cache slot's key; no serial is used twice */
+	uint32_t mix; /* spreads the slots of several devices with the same PASIDs */
 	uint16_t sid;
 	uint8_t gone;
 	/* a group was answered FAILURE: no page requests until viommu_device_pri_reset() */
