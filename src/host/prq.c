@@ -6,8 +6,9 @@
  *	FREE --request--> OPEN --response, unbind, expire, unplug--> ANSWERED --last waiter--> FREE
  *
  * A group without waiters (no_wait) that was answered with SUCCESS is freed at once: the repeated
- * access walks. A failure stays until the repeated access takes it, or its slot is needed. One
- * group is one page: who misses the same page joins it.
+ * access walks. A failure stays until the repeated access takes it, its slot is needed, the bind
+ * ends or the page request interface is reset. One group is one page: who misses the same page
+ * joins it.
  */
 #include "host/soft.h"
 
@@ -50,7 +51,27 @@ static void answer(struct viommu_device *dev, struct request *r, uint8_t code)
 		dev->pri_off = 1;
 	if (!r->waiters && code == VIOMMU_RESPONSE_SUCCESS)
 		r->state = REQUEST_FREE;
+	else if (!r->waiters)
+		dev->unclaimed++;
 	pthread_cond_broadcast(&dev->request_cond);
+}
+
+/*
+ * Nobody comes any more for these answers; the next bind of the PASID must not find them.
+ * request_lock held.
+ */
+static void unclaimed_drop(struct viommu_device *dev, uint32_t pasid, int all)
+{
+	uint32_t i;
+
+	for (i = 0; i < dev->max_requests && dev->unclaimed; i++) {
+		struct request *r = &dev->requests[i];
+
+		if (r->state == REQUEST_ANSWERED && !r->waiters && (all || r->pasid == pasid)) {
+			r->state = REQUEST_FREE;
+			dev->unclaimed--;
+		}
+	}
 }
 
 void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, uint8_t code)
@@ -64,6 +85,7 @@ void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, ui
 		if (r->state == REQUEST_OPEN && (all || r->pasid == pasid))
 			answer(dev, r, code);
 	}
+	unclaimed_drop(dev, pasid, all);
 	pthread_mutex_unlock(&dev->request_lock);
 }
 
@@ -93,6 +115,7 @@ static struct request *request_find(struct viommu_device *dev, uint32_t pasid, u
 	}
 	if (!free && stale) {
 		stale->state = REQUEST_FREE;
+		dev->unclaimed--;
 		free = stale;
 	}
 	return free;
@@ -131,6 +154,7 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 	}
 	if (r->state == REQUEST_ANSWERED) { /* the failure of an earlier no_wait */
 		r->state = REQUEST_FREE;
+		dev->unclaimed--;
 		pthread_mutex_unlock(&dev->request_lock);
 		return -EPERM;
 	}
@@ -240,6 +264,7 @@ void viommu_device_pri_reset(struct viommu_device *dev)
 {
 	pthread_mutex_lock(&dev->request_lock);
 	dev->pri_off = 0;
+	unclaimed_drop(dev, 0, 1);
 	pthread_mutex_unlock(&dev->request_lock);
 }
 

@@ -126,6 +126,7 @@ struct viommu_device {
 	struct request *requests;
 	uint32_t max_requests;
 	uint32_t open_requests;
+	uint32_t unclaimed; /* answered, and no waiter to take the answer */
 };
 
 /* A device TLB of src/dma: told of invalidations before the drain, with host->lock held. */
