@@ -5,6 +5,7 @@
 
 #include <viommu/dma.h>
 #include <viommu/error.h>
+#include <viommu/gpasid.h>
 #include <viommu/host.h>
 #include <viommu/mem.h>
 #include <viommu/pasid.h>

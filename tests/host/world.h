@@ -33,6 +33,8 @@ struct world_config {
 	unsigned int fs_levels;     /* 0: 4 */
 	unsigned int ss_levels;     /* 0: 4 */
 	uint32_t domain_flags;
+	uint64_t cap_clear; /* bits that the host's CAP and ECAP lack */
+	uint64_t ecap_clear;
 };
 
 void world_open(struct world *w, const struct world_config *config);
