@@ -48,6 +48,18 @@ static void interrupt(struct access *a, uint64_t addr, const void *buf)
 	viommu__marker_enter(&a->dma->marker);
 }
 
+/* Anything else there is blocked: 29h (VT-d 5.10, interrupt address range). */
+static int window_fault(struct access *a, uint64_t addr, uint32_t want)
+{
+	const struct viommu_fault blocked = { .reason = VTD_FR_IR_WINDOW,
+					      .stage = VIOMMU_STAGE_PATH,
+					      .stage_addr = addr };
+
+	viommu__dma_fault(a->dma, &blocked, a->dev, a->pasid, want, addr);
+	a->fault = a->dma->fault;
+	return viommu__access_recover(a);
+}
+
 /* A section that has moved enough ends, and the next begins. */
 static inline void breathe(struct viommu_dma *dma, uint64_t *moved, uint64_t bytes)
 {
@@ -80,8 +92,9 @@ static inline __attribute__((always_inline)) int transfer(struct access *a, uint
 		if (unlikely(ret))
 			return ret;
 		if (unlikely(!span.host)) {
-			if (dir != TO_MEMORY || bytes != 4) /* the window ends all others in 29h */
-				return -EINVAL;
+			/* Reads ended in 29h already; of writes only a dword is a message. */
+			if (bytes != 4 || addr & 3)
+				return window_fault(a, addr, want);
 			interrupt(a, addr, buf);
 			*done += 4;
 			return 0;
@@ -255,7 +268,7 @@ int viommu_dma_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t 
 		if (ret)
 			break;
 		if (!span.host) {
-			ret = -EINVAL;
+			ret = window_fault(&a, addr + done, VIOMMU_WRITE);
 			break;
 		}
 		fill_bytes(span.host, pattern, done, span.bytes);
@@ -307,8 +320,10 @@ static int copy_step(struct access *src, struct access *dst, uint64_t s, uint64_
 			return ret;
 		}
 	} while (src->dma->marker.seq != seq);
-	if (!from.host || !to.host)
-		return -EINVAL;
+	if (!to.host) {
+		*side = dst;
+		return window_fault(dst, d, VIOMMU_WRITE);
+	}
 	n = min_u64(from.bytes, to.bytes);
 	if (dst->flags & VIOMMU_DMA_NO_ALLOCATE &&
 	    ((uint8_t *)to.host + n <= (uint8_t *)from.host ||
@@ -398,8 +413,6 @@ int viommu_dma_atomic(struct viommu_dma *dma, struct viommu_device *dev, uint32_
 	access_init(&a, dma, dev, pasid, flags);
 	viommu__marker_enter(&dma->marker);
 	ret = access_span(&a, addr, VIOMMU_READ | VIOMMU_WRITE | VIOMMU_ATOMIC, &span);
-	if (!ret && !span.host)
-		ret = -EINVAL;
 	if (!ret) {
 		*old = atomic_do(span.host, bytes, op, operand, compare);
 		if (!access_whole(&a)) {

@@ -267,8 +267,8 @@ static int bind_new(struct viommu_device *dev, uint32_t pasid, struct record *re
 
 	if (err)
 		return err;
-	rec->gp = plan->gp;
-	rec->state = RECORD_BOUND;
+	store_relaxed(&rec->gp, plan->gp);
+	store_release(&rec->state, RECORD_BOUND);
 	dev->binds++;
 	plan->dom->binds++;
 	entry_write(dev, pasid, rec, plan);
@@ -287,7 +287,7 @@ static int bind_replace(struct viommu_device *dev, uint32_t pasid, struct record
 		return -EEXIST;
 	rec->dom->binds--;
 	plan->dom->binds++;
-	rec->gp = plan->gp;
+	store_relaxed(&rec->gp, plan->gp);
 	entry_write(dev, pasid, rec, plan);
 	viommu__devtlbs_drop(dev, pasid, 0, 0);
 	viommu__device_tell(dev, pasid ? pasid : VIOMMU_NO_PASID, 0, 0);
@@ -410,7 +410,7 @@ static int ender_takes(const struct record *rec, const struct viommu_domain *dom
 static void bind_start_end(struct viommu_device *dev, uint32_t pasid, struct record *rec,
 			   uint16_t token)
 {
-	rec->state = RECORD_DYING;
+	store_release(&rec->state, RECORD_DYING);
 	rec->token = token;
 	entry_clear_present(dev, pasid, rec);
 	viommu__requests_end(dev, pasid ? pasid : VIOMMU_NO_PASID, 0, VIOMMU_RESPONSE_INVALID);
@@ -427,8 +427,8 @@ static void bind_finish_end(struct viommu_device *dev, uint32_t pasid, struct re
 	entry_write(dev, pasid, rec, &none);
 	viommu__free(ext);
 	claims_drop(dev, dom, pasid, rec->gp);
-	rec->gp = VIOMMU_NO_PASID;
-	rec->state = RECORD_FREE;
+	store_relaxed(&rec->gp, VIOMMU_NO_PASID);
+	store_release(&rec->state, RECORD_FREE);
 	dev->binds--;
 	dom->binds--;
 }

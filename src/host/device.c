@@ -160,7 +160,7 @@ int viommu__device_table(struct viommu_device *dev, uint32_t pasid)
 /* Lock held; dropped inside. */
 static void unplug_locked(struct viommu_device *dev)
 {
-	dev->gone = 1;
+	store_release(&dev->gone, 1);
 	store_release(&dev->sce[0], 0);
 	viommu__requests_end(dev, 0, 1, VIOMMU_RESPONSE_FAILURE);
 	viommu__binds_end(dev, VIOMMU_ALL_PASIDS, NULL);

@@ -147,10 +147,14 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 		pthread_mutex_unlock(&dev->request_lock);
 		return -EPERM;
 	}
-	r = request_find(dev, pasid, addr, access);
-	if (!r) {
-		pthread_mutex_unlock(&dev->request_lock);
-		return -ENOSPC;
+	/* With every group in use an access waits for one, as a device at its allocation does. */
+	while (!(r = request_find(dev, pasid, addr, access))) {
+		if (!no_wait)
+			pthread_cond_wait(&dev->request_cond, &dev->request_lock);
+		if (no_wait || !request_allowed(dev, pasid)) {
+			pthread_mutex_unlock(&dev->request_lock);
+			return no_wait ? -EAGAIN : -EPERM;
+		}
 	}
 	if (r->state == REQUEST_ANSWERED) { /* the failure of an earlier no_wait */
 		r->state = REQUEST_FREE;
@@ -206,8 +210,10 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 		pthread_cond_wait(&dev->request_cond, &dev->request_lock);
 	if (r->code != VIOMMU_RESPONSE_SUCCESS)
 		err = -EPERM;
-	if (--r->waiters == 0)
+	if (--r->waiters == 0) {
 		r->state = REQUEST_FREE;
+		pthread_cond_broadcast(&dev->request_cond);
+	}
 	pthread_mutex_unlock(&dev->request_lock);
 	return err;
 }
