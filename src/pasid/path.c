@@ -257,8 +257,8 @@ ALWAYS_INLINE bool word_read(const struct path *p, const bool own, uint64_t addr
 /*
  * Read an entry of nr words, 128 bits at a time, the ones with P first: software writes P last and
  * clears it first. The two words of a piece stood together if the first has not changed when both
- * are read; else the piece is read again (VTD-ENT-01, -02). choice: the last of PIECE_TRIES is
- * taken as it is, so that a guest that writes without pause cannot keep us.
+ * are read; else the piece is read again (VTD-ENT-01, VTD-ENT-02). choice: the last of PIECE_TRIES
+ * is taken as it is, so that a guest that writes without pause cannot keep us.
  */
 ALWAYS_INLINE bool path_read(struct path *p, const bool own, const char *name, uint64_t addr,
 			     uint64_t *words, unsigned int nr)

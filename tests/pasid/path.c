@@ -4,6 +4,8 @@
  * PASID entry once, on tables as Linux writes them; what the stages look like; FPD; the interrupt
  * window. The random comparison with a plain implementation is path_model.c.
  */
+#include <viommu/host.h>
+
 #include "world.h"
 
 #define ECAP(NAME) VTD_MASK(VTD_ECAP_##NAME)
@@ -11,7 +13,10 @@
 
 /* ---- What Linux sets up ---------------------------------------------------------------------- */
 
-/* VTD-PE-01 to -04, -06, -09, -10, -17, VTD-SCTX-01, -08, VTD-PDIR-01, -03, VTD-NEST-01 */
+/*
+ * VTD-PE-01, VTD-PE-02, VTD-PE-03, VTD-PE-04, VTD-PE-06, VTD-PE-09, VTD-PE-10, VTD-PE-17,
+ * VTD-SCTX-01, VTD-SCTX-08, VTD-PDIR-01, VTD-PDIR-03, VTD-NEST-01
+ */
 static void booted_nesting_host_gives_two_stages(void **state)
 {
 	const struct viommu_stage *fs, *ss;
@@ -53,7 +58,7 @@ static void booted_nesting_host_gives_two_stages(void **state)
 	world_close(&w);
 }
 
-/* VTD-PE-07, -13, -21, VTD-CAP-15, -39 */
+/* VTD-PE-07, VTD-PE-13, VTD-PE-21, VTD-CAP-15, VTD-CAP-39 */
 static void booted_guest_gives_one_stage_of_5_levels_in_spite_of_its_aw(void **state)
 {
 	struct world w;
@@ -88,7 +93,9 @@ static void booted_guest_gives_one_stage_of_5_levels_in_spite_of_its_aw(void **s
 	world_close(&w);
 }
 
-/* VTD-CTX-01 to -04, -06, -08, VTD-ROOT-01, -02 */
+/*
+ * VTD-CTX-01, VTD-CTX-02, VTD-CTX-03, VTD-CTX-04, VTD-CTX-06, VTD-CTX-08, VTD-ROOT-01, VTD-ROOT-02
+ */
 static void legacy_context_gives_a_second_stage_or_pass_through(void **state)
 {
 	const struct viommu_stage *ss;
@@ -136,7 +143,7 @@ static void legacy_context_gives_a_second_stage_or_pass_through(void **state)
 	world_close(&w);
 }
 
-/* VTD-ROOT-04, -05 */
+/* VTD-ROOT-04, VTD-ROOT-05 */
 static void scalable_root_halves_serve_half_a_bus_each(void **state)
 {
 	struct world w;
@@ -157,7 +164,10 @@ static void scalable_root_halves_serve_half_a_bus_each(void **state)
 	world_close(&w);
 }
 
-/* VTD-CAP-05, -07, -09, -14, -23, VTD-PE-06: every width, with each MGAW */
+/*
+ * VTD-CAP-05, VTD-CAP-07, VTD-CAP-09, VTD-CAP-14, VTD-CAP-23, VTD-PE-06: every width, with each
+ * MGAW
+ */
 static void second_stage_is_as_wide_as_aw_and_mgaw_allow(void **state)
 {
 	static const struct {
@@ -195,7 +205,10 @@ static void second_stage_is_as_wide_as_aw_and_mgaw_allow(void **state)
 	world_close(&w);
 }
 
-/* Each bit of a PASID entry that changes a stage, and each capability. VTD-PE-08, -12, -14, -15 */
+/*
+ * Each bit of a PASID entry that changes a stage, and each capability. VTD-PE-08, VTD-PE-12,
+ * VTD-PE-14, VTD-PE-15
+ */
 static void stage_flags_follow_entry_and_capabilities(void **state)
 {
 	uint32_t fs_base, ss_base;
@@ -260,7 +273,7 @@ static void stage_flags_follow_entry_and_capabilities(void **state)
 
 /* ---- The mode -------------------------------------------------------------------------------- */
 
-/* VTD-FLT-127, VTD-REG-14, VTD-CAP-36, -44 */
+/* VTD-FLT-127, VTD-REG-14, VTD-CAP-36, VTD-CAP-44 */
 static void table_mode_must_exist_30h(void **state)
 {
 	struct world w;
@@ -332,7 +345,7 @@ static void everything_in_abort_mode_is_33h(void **state)
 	world_close(&w);
 }
 
-/* VTD-FLT-131, -152, VTD-CAP-28 */
+/* VTD-FLT-131, VTD-FLT-152, VTD-CAP-28 */
 static void execute_request_is_34h_from_version_8_and_5ch_before(void **state)
 {
 	struct world w;
@@ -372,7 +385,7 @@ static void execute_request_is_34h_from_version_8_and_5ch_before(void **state)
 
 /* ---- Legacy tables --------------------------------------------------------------------------- */
 
-/* VTD-FLT-108, -101, -110, VTD-ROOT-03, VTD-ENT-03, -04, VTD-ORDER-04 */
+/* VTD-FLT-108, VTD-FLT-101, VTD-FLT-110, VTD-ROOT-03, VTD-ENT-03, VTD-ENT-04, VTD-ORDER-04 */
 static void legacy_root_entry_faults(void **state)
 {
 	struct world w;
@@ -404,7 +417,7 @@ static void legacy_root_entry_faults(void **state)
 	world_close(&w);
 }
 
-/* VTD-FLT-109, -102, -111, VTD-CTX-07, VTD-CAP-02 */
+/* VTD-FLT-109, VTD-FLT-102, VTD-FLT-111, VTD-CTX-07, VTD-CAP-02 */
 static void legacy_context_entry_faults(void **state)
 {
 	struct world w;
@@ -438,7 +451,7 @@ static void legacy_context_entry_faults(void **state)
 	world_close(&w);
 }
 
-/* VTD-FLT-103, VTD-CTX-05, -06, -09, VTD-CAP-20, -22 */
+/* VTD-FLT-103, VTD-CTX-05, VTD-CTX-06, VTD-CTX-09, VTD-CAP-20, VTD-CAP-22 */
 static void legacy_context_must_make_sense_03h(void **state)
 {
 	struct world w;
@@ -466,7 +479,7 @@ static void legacy_context_must_make_sense_03h(void **state)
 	world_close(&w);
 }
 
-/* VTD-FLT-113, VTD-CTX-02 to -04 */
+/* VTD-FLT-113, VTD-CTX-02, VTD-CTX-03, VTD-CTX-04 */
 static void legacy_tt_forbids_ats_0dh(void **state)
 {
 	static const unsigned int tts[] = { VTD_TT_SS, VTD_TT_PT };
@@ -488,7 +501,7 @@ static void legacy_tt_forbids_ats_0dh(void **state)
 	world_close(&w);
 }
 
-/* VTD-FLT-104, -114, VTD-ORDER-13, VTD-WIN-06 */
+/* VTD-FLT-104, VTD-FLT-114, VTD-ORDER-13, VTD-WIN-06 */
 static void legacy_translated_request_needs_an_address_of_memory(void **state)
 {
 	struct world w;
@@ -508,7 +521,7 @@ static void legacy_translated_request_needs_an_address_of_memory(void **state)
 
 /* ---- Scalable root and context --------------------------------------------------------------- */
 
-/* VTD-FLT-132, -133, -134, VTD-ROOT-05 */
+/* VTD-FLT-132, VTD-FLT-133, VTD-FLT-134, VTD-ROOT-05 */
 static void scalable_root_entry_faults(void **state)
 {
 	struct world w;
@@ -542,7 +555,7 @@ static void scalable_root_entry_faults(void **state)
 	world_close(&w);
 }
 
-/* VTD-FLT-135, -136, -137, VTD-SCTX-10, VTD-ORDER-05 */
+/* VTD-FLT-135, VTD-FLT-136, VTD-FLT-137, VTD-SCTX-10, VTD-ORDER-05 */
 static void scalable_context_entry_faults(void **state)
 {
 	struct world w;
@@ -571,7 +584,7 @@ static void scalable_context_entry_faults(void **state)
 	world_close(&w);
 }
 
-/* VTD-CAP-01, -20, -27, -33, -41, -45, -46, -47 */
+/* VTD-CAP-01, VTD-CAP-20, VTD-CAP-27, VTD-CAP-33, VTD-CAP-41, VTD-CAP-45, VTD-CAP-46, VTD-CAP-47 */
 static void context_field_without_its_capability_is_reserved_42h(void **state)
 {
 	static const struct {
@@ -605,7 +618,39 @@ static void context_field_without_its_capability_is_reserved_42h(void **state)
 	world_close(&w);
 }
 
-/* VTD-FLT-138, VTD-SCTX-05, -06, -07 */
+/*
+ * VTD-SCTX-06, VTD-PE-11, VTD-PE-19, VTD-CAP-25, VTD-CAP-46, VTD-CAP-47, VTD-FLT-144, VTD-FLT-181:
+ * our own units have none of this.
+ */
+static void what_we_do_not_announce_stays_reserved(void **state)
+{
+	static const int ce_bits[] = { VTD_SCE_HPTE_LO, VTD_SCE_EPTR_LO };
+	static const int pe_bits[] = { VTD_PE_CD_LO,    VTD_PE_EMTE_LO,   VTD_PE_PAT_LO,
+				       VTD_PE_HPTSZ_LO, VTD_PE_HPTPFD_LO, VTD_PE_HPTPTR_LO,
+				       VTD_PE_HPTDID_LO };
+	struct world w;
+	size_t i;
+
+	(void)state;
+	world_scalable(&w, false);
+	w.unit.cap = viommu_host_default_cap();
+	w.unit.ecap = viommu_host_default_ecap();
+	assert_true(!(w.unit.ecap & (ECAP(HPTS) | ECAP(HPT1GPS) | ECAP(PTRS) | ECAP(MTS))));
+	world_passes(&w);
+	for (i = 0; i < ARRAY_SIZE(ce_bits); i++) {
+		w.ce[0] ^= BIT64(ce_bits[i]);
+		world_faults(&w, VTD_FR_SCE_RSVD, w.ce);
+		w.ce[0] ^= BIT64(ce_bits[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(pe_bits); i++) {
+		w.pe[pe_bits[i] / 64] ^= BIT64(pe_bits[i] % 64);
+		world_faults(&w, VTD_FR_PE_RSVD, w.pe);
+		w.pe[pe_bits[i] / 64] ^= BIT64(pe_bits[i] % 64);
+	}
+	world_close(&w);
+}
+
+/* VTD-FLT-138, VTD-SCTX-05, VTD-SCTX-06, VTD-SCTX-07 */
 static void scalable_context_must_make_sense_43h(void **state)
 {
 	struct world w;
@@ -800,7 +845,9 @@ static void pasid_must_not_be_wider_than_pss_89h(void **state)
 	world_close(&w);
 }
 
-/* Where several things are wrong, the first of the walk order is said. VTD-ORDER-05, -06 */
+/*
+ * Where several things are wrong, the first of the walk order is said. VTD-ORDER-05, VTD-ORDER-06
+ */
 static void gates_are_tried_in_order(void **state)
 {
 	struct world w;
@@ -831,7 +878,7 @@ static void gates_are_tried_in_order(void **state)
 
 /* ---- PASID directory and entry --------------------------------------------------------------- */
 
-/* VTD-FLT-145, -146, -147, VTD-PDIR-02 */
+/* VTD-FLT-145, VTD-FLT-146, VTD-FLT-147, VTD-PDIR-02 */
 static void directory_entry_faults(void **state)
 {
 	struct world w;
@@ -856,7 +903,7 @@ static void directory_entry_faults(void **state)
 	world_close(&w);
 }
 
-/* VTD-FLT-148, -149, -150, VTD-PE-20, VTD-ENT-03, VTD-ORDER-10 */
+/* VTD-FLT-148, VTD-FLT-149, VTD-FLT-150, VTD-PE-20, VTD-ENT-03, VTD-ORDER-10 */
 static void pasid_entry_faults(void **state)
 {
 	struct world w;
@@ -888,7 +935,10 @@ static void pasid_entry_faults(void **state)
 	world_close(&w);
 }
 
-/* VTD-CAP-01, -23, -25, -29, -31, -38, -40, VTD-PE-08 to -12, -15, -19 */
+/*
+ * VTD-CAP-01, VTD-CAP-23, VTD-CAP-25, VTD-CAP-29, VTD-CAP-31, VTD-CAP-38, VTD-CAP-40, VTD-PE-08,
+ * VTD-PE-09, VTD-PE-10, VTD-PE-11, VTD-PE-12, VTD-PE-15, VTD-PE-19
+ */
 static void pasid_entry_field_without_its_capability_is_reserved_5ah(void **state)
 {
 	static const struct {
@@ -932,7 +982,7 @@ static void pasid_entry_field_without_its_capability_is_reserved_5ah(void **stat
 	world_close(&w);
 }
 
-/* Pointers matter where they are used. VTD-ENT-03, VTD-PE-17, -21 */
+/* Pointers matter where they are used. VTD-ENT-03, VTD-PE-17, VTD-PE-21 */
 static void pointer_beyond_haw_is_reserved_where_it_is_used_5ah(void **state)
 {
 	static void (*const fill[])(struct world * w) = { world_pe_fs, world_pe_ss, world_pe_nested,
@@ -960,7 +1010,7 @@ static void pointer_beyond_haw_is_reserved_where_it_is_used_5ah(void **state)
 	world_close(&w);
 }
 
-/* VTD-FLT-151, VTD-PE-05, -13, -18, VTD-CAP-15, -22, -26, -39 */
+/* VTD-FLT-151, VTD-PE-05, VTD-PE-13, VTD-PE-18, VTD-CAP-15, VTD-CAP-22, VTD-CAP-26, VTD-CAP-39 */
 static void pasid_entry_must_make_sense_5bh(void **state)
 {
 	struct world w;
@@ -1094,7 +1144,7 @@ static void page_request_stops_at_the_pasid_entry(void **state)
 	world_close(&w);
 }
 
-/* VTD-FLT-171, -175, VTD-ORDER-13, VTD-WIN-06, VTD-CAP-47 */
+/* VTD-FLT-171, VTD-FLT-175, VTD-ORDER-13, VTD-WIN-06, VTD-CAP-47 */
 static void translated_request_skips_the_pasid_tables(void **state)
 {
 	struct world w;
@@ -1199,7 +1249,7 @@ static void fpd_break(struct world *w, int reason)
 	}
 }
 
-/* VTD-FREC-10, -11, -12, VTD-SCTX-02 */
+/* VTD-FREC-10, VTD-FREC-11, VTD-FREC-12, VTD-SCTX-02 */
 static void fpd_of_any_entry_visited_silences_qualified_faults(void **state)
 {
 	static const struct fpd_case t[] = {
@@ -1273,7 +1323,7 @@ static void fpd_of_a_legacy_context_silences_its_qualified_faults(void **state)
 
 /* ---- The interrupt window -------------------------------------------------------------------- */
 
-/* VTD-WIN-01, -02, -03, -04, -07, VTD-FLT-124, VTD-ORDER-03 */
+/* VTD-WIN-01, VTD-WIN-02, VTD-WIN-03, VTD-WIN-04, VTD-WIN-07, VTD-FLT-124, VTD-ORDER-03 */
 static void window_takes_requests_without_pasid_before_any_table(void **state)
 {
 	static const uint32_t bad[] = {
@@ -1474,6 +1524,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(scalable_root_entry_faults),
 	cmocka_unit_test(scalable_context_entry_faults),
 	cmocka_unit_test(context_field_without_its_capability_is_reserved_42h),
+	cmocka_unit_test(what_we_do_not_announce_stays_reserved),
 	cmocka_unit_test(scalable_context_must_make_sense_43h),
 	cmocka_unit_test(dte_is_for_translation_and_translated_requests_44h),
 	cmocka_unit_test(paside_is_for_requests_with_pasid_45h),

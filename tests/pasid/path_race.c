@@ -4,6 +4,7 @@
  * they stood together.
  */
 #include <pthread.h>
+#include <sched.h>
 
 #include "base/atomic.h"
 #include "world.h"
@@ -68,7 +69,7 @@ static void context_entry_is_seen_as_it_stood_at_one_moment(void **state)
 	entry_of(0, &w.ce[0], &w.ce[1]);
 	assert_int_equal(pthread_create(&thread, NULL, editor_run, &editor), 0);
 	/* Go on until the editor was seen at work, however the two are scheduled. */
-	for (i = 0; i < lookups || changes < 100; i++) {
+	for (i = 0; i < lookups || changes < 20; i++) {
 		const struct viommu_stage *s = &w.out.stack.stage[0];
 
 		assert_int_equal(viommu_path_lookup(&w.unit, &w.req, NULL, &w.out), 0);
@@ -95,7 +96,67 @@ static void context_entry_is_seen_as_it_stood_at_one_moment(void **state)
 
 #endif
 
+/* A PASID entry that comes and goes: P is written last and cleared first, as software must. */
+struct publisher {
+	uint64_t *pe;
+	uint64_t wanted; /* the reader has seen all rounds before this one */
+	uint64_t rounds;
+};
+
+static void *publisher_run(void *arg)
+{
+	struct publisher *p = arg;
+	uint64_t round;
+
+	for (round = 1; round <= p->rounds; round++) {
+		while (load_acquire(&p->wanted) != round)
+			sched_yield();
+		store_relaxed(&p->pe[0], 0);
+		store_relaxed(&p->pe[1], (round & 0xffff) | 0x800000);
+		store_relaxed(&p->pe[2], (round & 0xffff) << 12);
+		store_release(&p->pe[0], (round & 0xffff) << 12 | 0xc9);
+	}
+	return NULL;
+}
+
+/* VTD-ENT-02 */
+static void entry_that_is_present_is_seen_whole(void **state)
+{
+	struct publisher publisher = { .rounds = test_scale(3000) };
+	pthread_t thread;
+	uint64_t round;
+	struct world w;
+
+	(void)state;
+	world_scalable(&w, false);
+	publisher.pe = w.pe;
+	w.pe[0] = 0;
+	assert_int_equal(pthread_create(&thread, NULL, publisher_run, &publisher), 0);
+	for (round = 1; round <= publisher.rounds; round++) {
+		store_release(&publisher.wanted, round);
+		/*
+		 * The round before may still stand; then the entry is absent, then new and whole.
+		 */
+		do {
+			if (viommu_path_lookup(&w.unit, &w.req, NULL, &w.out) == VIOMMU_FAULTED) {
+				assert_int_equal(w.out.fault.reason, VTD_FR_PE_NP);
+				continue;
+			}
+			if (w.out.stack.stage[1].root >> 12 != (round & 0xffff)) {
+				sched_yield();
+				continue;
+			}
+			assert_int_equal(w.out.did, round & 0xffff);
+			assert_true(w.out.stack.stage[0].root >> 12 == (round & 0xffff));
+			break;
+		} while (1);
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	world_close(&w);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(context_entry_is_seen_as_it_stood_at_one_moment),
+	cmocka_unit_test(entry_that_is_present_is_seen_whole),
 };
 TEST_MAIN(tests)

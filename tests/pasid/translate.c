@@ -117,7 +117,7 @@ static void dry_translation_sets_no_bit(void **state)
 	world_close(&p.w);
 }
 
-/* VTD-FREC-04, -07, -10 */
+/* VTD-FREC-04, VTD-FREC-07, VTD-FREC-10 */
 static void walk_fault_says_who_asked_and_whether_fpd_silences_it(void **state)
 {
 	struct paging p;
@@ -175,7 +175,7 @@ static void rid_priv_and_not_the_request_makes_a_request_without_pasid_privilege
 	world_close(&p.w);
 }
 
-/* VTD-PT-01, -02, VTD-FLT-171, -175, VTD-WIN-05 */
+/* VTD-PT-01, VTD-PT-02, VTD-FLT-171, VTD-FLT-175, VTD-WIN-05 */
 static void pass_through_checks_width_and_window_only(void **state)
 {
 	struct paging p;
@@ -208,7 +208,7 @@ static void pass_through_checks_width_and_window_only(void **state)
 	world_close(&p.w);
 }
 
-/* VTD-FLT-175, VTD-WIN-04, -05 */
+/* VTD-FLT-175, VTD-WIN-04, VTD-WIN-05 */
 static void stages_may_not_lead_to_the_window(void **state)
 {
 	struct paging p;
@@ -222,7 +222,7 @@ static void stages_may_not_lead_to_the_window(void **state)
 	world_close(&p.w);
 }
 
-/* VTD-FLT-104, -114, VTD-CTX-02, -04 */
+/* VTD-FLT-104, VTD-FLT-114, VTD-CTX-02, VTD-CTX-04 */
 static void legacy_mode_has_its_own_codes(void **state)
 {
 	struct paging p = { 0 };
@@ -254,7 +254,7 @@ static void legacy_mode_has_its_own_codes(void **state)
 	world_close(&p.w);
 }
 
-/* VTD-ORDER-12, -13, VTD-WIN-01, -02 */
+/* VTD-ORDER-12, VTD-ORDER-13, VTD-WIN-01, VTD-WIN-02 */
 static void some_requests_are_not_walked(void **state)
 {
 	struct reads reads = { .rec.step = reads_count };
