@@ -88,28 +88,42 @@ class Tables:
 		self.root = root & ((1 << 52) - 1) & ~0xfff
 		self.levels = levels
 
-	def find(self, address):
-		"""Found, or None if an entry is not present, or the address is not canonical."""
+	def entries(self, address):
+		"""(where, value, shift) of each entry on the way; ends with a leaf, or an absent one.
+
+		None if the address is not canonical."""
 		high = address >> (9 * self.levels + 11)
 		if high not in (0, (1 << (64 - 9 * self.levels - 11)) - 1):
 			return None
-		table, writable, user = self.root, True, True
+		table, found = self.root, []
 		for level in range(self.levels, 0, -1):
 			shift = 12 + 9 * (level - 1)
 			at = table + (address >> shift & 511) * 8
 			if at + 8 > len(self.image):
 				raise vmlib.Trouble("a table at %#x lies beyond the memory" % at)
 			entry, = struct.unpack_from("<Q", self.image, at)
-			if not entry & 1:
-				return None
-			writable &= bool(entry & 2)
-			user &= bool(entry & 4)
+			found.append((at, entry, shift))
+			if not entry & 1 or level == 1 or (level <= 3 and entry & 0x80):
+				break
 			table = entry & 0x000ffffffffff000
-			if level == 1 or (level <= 3 and entry & 0x80):
-				size = 1 << shift
-				return Found((table & -size) | (address & (size - 1)), size,
-					     writable, user)
-		return None
+		return found
+
+	def find(self, address):
+		"""Found, or None if an entry is not present, or the address is not canonical."""
+		entries = self.entries(address)
+		if not entries or not entries[-1][1] & 1:
+			return None
+		_, leaf, shift = entries[-1]
+		size = 1 << shift
+		return Found(leaf & 0x000ffffffffff000 & -size | address & (size - 1), size,
+			     all(e & 2 for _, e, _ in entries), all(e & 4 for _, e, _ in entries))
+
+	def marks(self, address, write):
+		"""[(where, bits)]: accessed bits, and for a write the leaf's dirty bit, still clear."""
+		entries = self.entries(address)
+		wanted = [0x20] * len(entries)
+		wanted[-1] |= 0x40 * write
+		return [(at, bits & ~e) for (at, e, _), bits in zip(entries, wanted) if bits & ~e]
 
 
 class Walk:
@@ -254,6 +268,28 @@ def check_faults(tap, name, samples, answers, wanted, least):
 	tap.check(name, problems, "%d addresses" % len(samples))
 
 
+def check_marks(tap, samples, read, write, tables):
+	"""Accessed and dirty bits. The kernel ages pages: it clears accessed bits, not dirty ones."""
+	problems = []
+	bits = collections.Counter()
+	for answers, is_write in ((read, False), (write, True)):
+		for sample in samples:
+			answer = answers[sample.address]
+			if not answer["ok"]:
+				continue
+			changes = [tuple(number(x) for x in pair) for pair in answer["ad_changes"]]
+			wanted = tables.marks(sample.address, is_write)
+			bits.update(change[1] for change in changes)
+			if changes != wanted:
+				problems.append("%s, changes %s, the entries lack %s"
+						% (describe(sample, answer), changes, wanted))
+			elif "d" in sample.flags and any(change[1] & 0x40 for change in changes):
+				problems.append("%s was written, but is not dirty: %s"
+						% (describe(sample, answer), changes))
+	tap.check("accessed and dirty bits that entries lack are told", problems,
+		  ", ".join("%#x %d times" % item for item in sorted(bits.items())) or "none")
+
+
 def check_maps(tap, said, walk, tables):
 	"""No mapping of the process was left out."""
 	addresses = [s.address for s in said.mapped + said.absent]
@@ -314,11 +350,7 @@ def check_walks(tap, args, said, walk, tables, image):
 		    [s for s in said.mapped if "w" in s.flags], write, tables, image, 300)
 	check_faults(tap, "a write to a page that is not there faults as not present", said.absent,
 		     write, NOT_PRESENT, 200)
-	done = [s for s in said.mapped if "d" in s.flags]
-	tap.check("pages the process wrote need no accessed or dirty bit",
-		  ["%s, changes %s" % (describe(s, a), a["ad_changes"])
-		   for s in done for a in (read[s.address], write[s.address])
-		   if a["ok"] and a["ad_changes"]], "%d addresses" % len(done))
+	check_marks(tap, said.mapped, read, write, tables)
 
 	check_faults(tap, "a kernel address faults for the user", said.kernel, read, SUPERVISOR, 5)
 	privileged = walk([s.address for s in said.kernel], "--privileged")
@@ -386,12 +418,6 @@ def main(argv):
 	parser.add_argument("--levels", type=int, choices=(4, 5), required=True)
 	args = parser.parse_args(argv)
 	tap = vmlib.Tap()
-	told = subprocess.run([args.viommu, "walk"], text=True, check=False,
-			      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-			      stderr=subprocess.PIPE)
-	if "not implemented" in told.stderr:
-		print("1..0 # SKIP viommu walk is not there yet")
-		return 0
 	try:
 		with tempfile.TemporaryDirectory(prefix="viommu-image-") as folder:
 			run(tap, args, folder)
