@@ -253,9 +253,8 @@ void viommu__requests_destroy(struct viommu_device *dev);
 /* Answer every open group of this PASID (all: of every PASID). */
 void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, uint8_t code);
 /*
- * A missing page. 0: answered with SUCCESS, walk again. -EAGAIN: open (only with no_wait). -ENOSPC:
- * all groups are in use. -EPERM: answered with a failure, or the device may not ask: the access
- * faults.
+ * A missing page. 0: answered with SUCCESS, walk again. -EAGAIN: open, or no group is free (only
+ * with no_wait). -EPERM: answered with a failure, or the device may not ask: the access faults.
  */
 int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
 			 int no_wait);
