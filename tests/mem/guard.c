@@ -4,6 +4,7 @@
  * that every SIGBUS that is not ours goes where it went before. Handlers are of the whole process,
  * so tests of what comes before ours run in children.
  */
+#include "mem/guard.h"
 #include "mem/mem.h"
 
 #include <pthread.h>
@@ -532,6 +533,35 @@ static void places_of_removed_regions_are_used_again(void **state)
 	viommu_mem_free(mem);
 }
 
+/*
+ * A reader that finds zeroes must find the mark. To see the order, put the mark where the zeroes
+ * will be: a mark that was there first is wiped out by them.
+ */
+static void the_mark_comes_before_the_zeroes(void **state)
+{
+	int fd, slot;
+	uint32_t *p;
+
+	(void)state;
+	guard_on();
+	fd = file_plain(2 * PAGE);
+	p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(p, MAP_FAILED);
+	p[1] = 99;
+	slot = viommu__guard_add(p, 2 * PAGE, p, 1);
+	assert_true(slot >= 0);
+	assert_int_equal(ftruncate(fd, PAGE), 0);
+	assert_int_equal(*(volatile uint32_t *)(p + PAGE / 4), 0);
+	assert_int_equal(p[1], 0);
+	assert_int_equal(p[0], 0);
+	/* And that it was set: our view of the file has it still. */
+	viommu__guard_del(slot);
+	assert_int_equal(pread(fd, p, 4, 0), 4);
+	assert_int_equal(p[0], 1);
+	munmap(p, 2 * PAGE);
+	close(fd);
+}
+
 /* ---- readers while a file shrinks */
 
 #define READERS 3
@@ -627,6 +657,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_shorter_alias_is_found_behind_a_lost_region),
 	cmocka_unit_test(the_guard_is_no_leave_to_map_what_is_not_there),
 	cmocka_unit_test(places_of_removed_regions_are_used_again),
+	cmocka_unit_test(the_mark_comes_before_the_zeroes),
 	cmocka_unit_test(readers_of_a_shrinking_file_see_its_bytes_or_efault),
 };
 
