@@ -4,6 +4,7 @@
  * stacks that are not well formed.
  */
 #include "walk/fix.h"
+#include "walk/nested.h"
 
 /* Turn the last stage's tables into tables of pointers: the arena is ours then. */
 static void own_table(struct fix *f, uint64_t *table, unsigned int level)
@@ -92,6 +93,60 @@ static void an_own_second_stage_gives_the_same_with_pointers(void **state)
 				fix_free(&g);
 			}
 		}
+	}
+}
+
+/* A resolver that edits an entry while the data page is looked up. */
+struct editor {
+	struct viommu_stage *ss;
+	uint64_t *entry;
+	uint64_t bits;
+};
+
+static bool resolve_and_edit(void *ctx, uint64_t gpa, unsigned int want, struct viommu__hit *hit)
+{
+	struct editor *ed = ctx;
+
+	if (!(want & VIOMMU__WANT_TABLE))
+		*ed->entry ^= ed->bits;
+	return viommu__walk_own(ed->ss, gpa, want, hit);
+}
+
+static void note_nothing(void *ctx, unsigned int level, const uint64_t *table, uint64_t cum)
+{
+	(void)ctx;
+	(void)level;
+	(void)table;
+	(void)cum;
+}
+
+static void a_hurried_walk_gives_up_when_an_entry_above_the_leaf_changed(void **state)
+{
+	unsigned int level;
+
+	(void)state;
+	for (level = 1; level <= 4; level++) {
+		struct viommu__hit hit = { 0 };
+		struct editor ed;
+		struct fix f;
+
+		fix_init(&f, "f4s4");
+		fix_ok(&f, fix_addr(0), VIOMMU_READ, fix_addr(2)); /* marks */
+		ed.entry = fix_entry(&f, 0, level);
+		fix_own(&f);
+		ed.ss = &f.stack.stage[1];
+		ed.bits = 0;
+		assert_true(viommu__walk_nested(&f.stack.stage[0], fix_addr(0), VIOMMU__WANT_R,
+						resolve_and_edit, note_nothing, &ed, &hit));
+		ed.bits = FS_D | FS_EA; /* marks are no edit */
+		assert_true(viommu__walk_nested(&f.stack.stage[0], fix_addr(0), VIOMMU__WANT_R,
+						resolve_and_edit, note_nothing, &ed, &hit));
+		ed.bits = BIT64(52);
+		/* the leaf was one load, which is a state by itself */
+		assert_int_equal(viommu__walk_nested(&f.stack.stage[0], fix_addr(0), VIOMMU__WANT_R,
+						     resolve_and_edit, note_nothing, &ed, &hit),
+				 level == 1);
+		fix_free(&f);
 	}
 }
 
@@ -190,6 +245,7 @@ static void a_stack_that_is_not_well_formed_is_refused(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(an_own_second_stage_gives_the_same_with_pointers),
+	cmocka_unit_test(a_hurried_walk_gives_up_when_an_entry_above_the_leaf_changed),
 	cmocka_unit_test(an_own_second_stage_faults_alike),
 	cmocka_unit_test(an_own_first_stage_stays_in_its_memory),
 	cmocka_unit_test(a_stack_that_is_not_well_formed_is_refused),
