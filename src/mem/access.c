@@ -18,12 +18,45 @@ void viommu__mem_leave(struct viommu_mem *mem, unsigned token)
 	viommu__sections_leave(&mem->sections, token);
 }
 
+#ifdef VIOMMU_TEST_HOOKS
+static bool hook_refuses(struct viommu_mem *mem)
+{
+	long left = load_relaxed(&mem->fail_in);
+
+	/* Only one thread may take the step from 1 to 0, so exactly one lookup fails. */
+	while (left > 0 && !cmpxchg_weak(&mem->fail_in, &left, left - 1))
+		;
+	if (left != 1)
+		return false;
+	store_release(&mem->failed, 1);
+	return true;
+}
+
+void viommu__mem_fail_nth(struct viommu_mem *mem, long n)
+{
+	store_relaxed(&mem->failed, 0);
+	store_relaxed(&mem->fail_in, n);
+}
+
+bool viommu__mem_fail_done(struct viommu_mem *mem)
+{
+	store_relaxed(&mem->fail_in, 0);
+	return load_acquire(&mem->failed);
+}
+#else
+static inline bool hook_refuses(struct viommu_mem *mem)
+{
+	(void)mem;
+	return false;
+}
+#endif
+
 /* The live region that holds gpa and allows the access, or NULL. */
 static struct viommu__region *region_for(struct viommu_mem *mem, uint64_t gpa, bool write)
 {
 	struct viommu__region *r = viommu__mem_region(mem, gpa);
 
-	if (!r || (write && (r->flags & VIOMMU_MEM_READ_ONLY)))
+	if (!r || (write && (r->flags & VIOMMU_MEM_READ_ONLY)) || hook_refuses(mem))
 		return NULL;
 	return r;
 }
@@ -50,6 +83,9 @@ bool viommu__mem_has_host(struct viommu_mem *mem, const void *host, uint64_t byt
 	const struct viommu__top *top = load_seqcst(&mem->by_host);
 	uint64_t at = (uintptr_t)host;
 
+	*write = false;
+	if (hook_refuses(mem))
+		return false;
 	*write = viommu__index_containing(top, at, bytes, true) != NULL;
 	return *write || viommu__index_containing(top, at, bytes, false);
 }

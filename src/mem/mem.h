@@ -76,4 +76,15 @@ int viommu__mem_listen(struct viommu_mem *mem, struct viommu__mem_listener *l);
 /* removed() is called for all regions. */
 void viommu__mem_unlisten(struct viommu_mem *mem, struct viommu__mem_listener *l);
 
+#ifdef VIOMMU_TEST_HOOKS
+/*
+ * Let the n-th lookup from here find a hole, once: 1 is the next, 0 is none. A lookup is a call of
+ * viommu__mem_ptr(), viommu__mem_has_host() or of a public access (one for each region that it
+ * touches). To be used like viommu__alloc_fail_nth(); any thread.
+ */
+void viommu__mem_fail_nth(struct viommu_mem *mem, long n);
+/* Stop failing; true if a lookup was failed since viommu__mem_fail_nth(). */
+bool viommu__mem_fail_done(struct viommu_mem *mem);
+#endif
+
 #endif /* VIOMMU_SRC_MEM_MEM_H */

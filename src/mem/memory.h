@@ -39,6 +39,12 @@ struct viommu_mem {
 	struct viommu__retired *ageing;   /* freed when it ends */
 	int ageing_step;                  /* 0: the unused phase may have readers; 1: flipped */
 	struct viommu__retired *leftover; /* regions gone, unmapped, still in an index */
+
+#ifdef VIOMMU_TEST_HOOKS
+	/* Atomic: lookups until the one that fails, 0 for none; and whether it has. */
+	long fail_in;
+	uint32_t failed;
+#endif
 };
 
 void viommu__mem_describe(const struct viommu__region *r, struct viommu_mem_region *out);

@@ -200,12 +200,44 @@ static void what_additions_replace_is_freed_without_a_removal(void **state)
 	viommu_mem_free(mem);
 }
 
+static void the_nth_lookup_finds_a_hole_once(void **state)
+{
+	struct viommu_mem *mem = mem_filled(2);
+	uint64_t v = 0, n;
+	unsigned token;
+	bool w;
+
+	(void)state;
+	assert_int_equal(viommu_mem_add_ptr(mem, PAGE, PAGE, arena, 0), 0);
+	assert_false(viommu__mem_fail_done(mem));
+	viommu__mem_fail_nth(mem, 3);
+	assert_int_equal(viommu_mem_load64(mem, 0, &v), 0);
+	/* Across two regions: the second lookup of it is the third. */
+	assert_int_equal(viommu_mem_read(mem, PAGE - 4, &v, 8), -EFAULT);
+	assert_int_equal(viommu_mem_read(mem, PAGE - 4, &v, 8), 0);
+	assert_true(viommu__mem_fail_done(mem));
+	token = viommu__mem_enter(mem);
+	viommu__mem_fail_nth(mem, 1);
+	assert_null(viommu__mem_ptr(mem, 0, false, &n));
+	assert_non_null(viommu__mem_ptr(mem, 0, false, &n));
+	viommu__mem_fail_nth(mem, 1);
+	assert_false(viommu__mem_has_host(mem, arena, 1, &w));
+	assert_true(viommu__mem_has_host(mem, arena, 1, &w));
+	viommu__mem_leave(mem, token);
+	viommu__mem_fail_nth(mem, 2);
+	assert_int_equal(viommu_mem_store64(mem, 0, 1), 0);
+	assert_false(viommu__mem_fail_done(mem));
+	assert_int_equal(viommu_mem_store64(mem, 0, 1), 0);
+	viommu_mem_free(mem);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(creation_fails_whole),
 	cmocka_unit_test(adding_the_first_pointer_fails_whole),
 	cmocka_unit_test(adding_a_file_that_splits_a_leaf_fails_whole),
 	cmocka_unit_test(removal_needs_no_memory),
 	cmocka_unit_test(removed_entries_wait_for_memory),
+	cmocka_unit_test(the_nth_lookup_finds_a_hole_once),
 	cmocka_unit_test(what_additions_replace_is_freed_without_a_removal),
 };
 
