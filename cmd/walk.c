@@ -136,6 +136,7 @@ static void print_help(void)
 	       "that is read. '-' reads more addresses from standard input. Nothing is written.\n"
 	       "\n"
 	       "  --image FILE@GPA      FILE is the memory from address GPA on\n"
+	       "  --image CORE          an ELF core dump, which says itself where its memory is\n"
 	       "\n"
 	       "Who translates, named here:\n"
 	       "  --first-stage ROOT    address of the top first-stage table\n"

@@ -167,8 +167,8 @@ def first(levels=4, flags=None, size=PAGE):
 	return m, s
 
 
-def nested(first_levels, second_levels, address=VA):
-	m = Memory()
+def nested(first_levels, second_levels, address=VA, base=BASE):
+	m = Memory(base=base)
 	ss = Stage(m, "second", second_levels)
 	fs = Stage(m, "first", first_levels, ss)
 	data = m.page()
@@ -612,6 +612,54 @@ def an_image_may_come_through_a_pipe(w):
 	eq(Run(p).json[0]["output"], "0x40000000")
 
 
+def core(parts, phnum=None, kind=4):
+	"""An ELF core dump: parts are (physical address, offset in the file or None, bytes)."""
+	head = 64 + 56 * (len(parts) + 1)
+	table, data = struct.pack("<IIQQQQQQ", 4, 0, head, 0, 0, 40, 0, 0), bytearray(40)	# notes
+	for address, offset, part in parts:
+		if offset is not None:
+			data += bytes(offset - head - len(data))
+		table += struct.pack("<IIQQQQQQ", 1, 7, head + len(data), 0, address, len(part),
+				     len(part), 0)
+		data += part
+	return b"\x7fELF\2\1\1" + bytes(9) + struct.pack(
+		"<HHIQQQIHHHHHH", kind, 62, 1, 0, 64, 0, 0, 64, 56,
+		len(parts) + 1 if phnum is None else phnum, 0, 0, 0) + table + bytes(data)
+
+
+def a_core_dump_says_where_its_memory_is(w):
+	m, s = first()
+	s.put(VA, 1, 0x7000000 | P | RW | US)
+	split = 3 * PAGE
+	for offsets in ((None, None), (2 * PAGE, 9 * PAGE)):
+		with open(w.path("core"), "wb") as f:
+			f.write(core([(BASE, offsets[0], m.data[:split]),
+				      (BASE + split, offsets[1], m.data[split:]),
+				      (0x7000000, None, b"x" * 100)]))
+		p = w.run("--image", w.path("core"), "--first-stage", s.root, VA)
+		eq(p.status, 0)
+		assert "=> 0x7000000, 4 KiB page\n" in p.out, p.out
+		a, = w.run("--image", w.path("core"), "--json", "--first-stage", s.root, VA + PAGE).json
+		eq(a["fault"]["reason"], 0x71)
+
+
+def core_dumps_that_cannot_be_are_refused(w):
+	good = core([(BASE, None, bytes(PAGE))])
+	for data, word in ((core([]), "no memory"), (good[:-1], "cut"), (good[:100], "cut"),
+			   (core([(BASE, None, bytes(PAGE))], phnum=0xffff), "64-bit"),
+			   (core([(BASE, None, bytes(PAGE))], kind=2), "64-bit"),
+			   (good[:4] + b"\1" + good[5:], "64-bit"),
+			   (core([(BASE + 8, None, bytes(PAGE))]), "within a page"),
+			   (core([(1 << 52, None, bytes(PAGE))]), "52 address bits"),
+			   (core([(2**64 - PAGE, None, bytes(PAGE))]), "52 address bits"),
+			   (core([(0, None, bytes(PAGE))] * 2), "overlaps"), (b"", "empty")):
+		with open(w.path("core"), "wb") as f:
+			f.write(data)
+		p = w.run("--image", w.path("core"), "--first-stage", BASE, 0)
+		eq((p.status, p.out, p.err.count("\n")), (1, "", 1))
+		assert word in p.err, (word, p.err)
+
+
 def images_that_cannot_be_are_refused(w):
 	m, s = first()
 	good = w.write(m)
@@ -620,7 +668,7 @@ def images_that_cannot_be_are_refused(w):
 			([w.path("empty") + "@0"], ["empty"]),
 			([w.path("missing") + "@0"], ["missing", "No such file"]),
 			([w.folder + "@0"], ["directory"]),
-			(["/dev/null@0"], ["/dev/null"]),
+			(["/dev/null@0"], ["/dev/null", "neither a file nor a pipe"]),
 			([good, good], ["overlaps", hex(BASE)]),
 			([w.path("image") + "@0xffffffffff000"], ["52 address bits"])):
 		argv = [x for image in images for x in ("--image", image)]
@@ -684,7 +732,10 @@ def bad_usage_is_one_line_that_says_what_would_be_right(w):
 		(good + ["--json=3", "0"], ["'--json=3'"]),
 		(good + ["--e", "0"], ["'--e'"]),
 		(good + ["0", "--haw"], ["'--haw' needs a value"]),
-		(["--image", "memory", "--first-stage", root, "0"], ["'memory'", "FILE@GPA"]),
+		(["--image", "memory", "--first-stage", root, "0"], ["'memory'", "FILE@GPA", "core"]),
+		(["--image", w.path("image"), "--first-stage", root, "0"], ["FILE@GPA", "core"]),
+		(["--image", "/dev/null", "--first-stage", root, "0"], ["FILE@GPA"]),
+		(["--image", "", "--first-stage", root, "0"], ["''", "FILE@GPA"]),
 		(["--image", "@0", "--first-stage", root, "0"], ["'@0'", "FILE@GPA"]),
 		(["--image", "memory@", "--first-stage", root, "0"], ["'memory@'", "no digits"]),
 		(["--image", "memory@12", "--first-stage", root, "0"], ["'memory@12'", "4096"]),
@@ -769,6 +820,20 @@ def people_see_every_entry_and_the_answer(w):
 				 % (level, at, ss.output(at), fs.get(VA, level)), good), good
 	for text in ("fault 71h VTD_FR_FS_NP", "first stage, level 1", hex(VA + PAGE), "not present"):
 		assert text in bad, (text, bad)
+
+
+def lines_with_long_addresses_are_not_longer_than_100_columns(w):
+	base = 0xfffffff00000
+	m, fs, ss, data, rtaddr = scalable(w, stages=nested(4, 4, base=base))
+	for n in (4, 3, 2, 1):
+		fs.put(VA, n, fs.get(VA, n) | 0x18)		# PWT, PCD
+	p = w.run("--image", w.write(m), "--root-table", rtaddr, "--device", "80:1e.0", "--pasid",
+		  0x12345, "--access", "write", VA)
+	eq((p.status, p.err), (0, ""))
+	for line in p.out.split("\n"):
+		assert len(line) <= 100 and line == line.rstrip(), line
+	assert "P RW US PWT PCD +A +D" in p.out, p.out
+	assert "=> %#x" % data in p.out, p.out
 
 
 def colour_is_for_terminals_without_no_color(w):
