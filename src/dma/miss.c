@@ -133,15 +133,16 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 		return ret == VIOMMU_FAULTED
 			       ? viommu__dma_fault(dma, &snap.path.fault, dev, pasid, access, addr)
 			       : ret;
+	/* Before the slot is filled: tag_new() may sweep it. Both tags are from the same sweep. */
+	if (dma->next_tag + 2 > TAG_LAST)
+		dma->next_tag = TAG_LAST;
+	slot->tag = tag_new(dma);
 	slot->gen_record = &snap.rec->gen;
 	slot->gen_domain = &dma->host->gens[snap.dom->did].v;
 	slot->dom = snap.dom;
 	slot->ext = snap.ext;
 	sum = snap.host_gen + load_acquire(slot->gen_domain);
 	slot->sum = sum + snap.rec_gen;
-	if (dma->next_tag + 2 > TAG_LAST)
-		dma->next_tag = TAG_LAST; /* both of the tags below are from the same sweep */
-	slot->tag = tag_new(dma);
 	dma->gpa_tag[slot - dma->slot] = domain_tag(dma, snap.dom->did, sum);
 	slot->fs_root = 0;
 	slot->fs_flags = 0;
@@ -162,7 +163,6 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 		slot->kind = SLOT_HOST;
 		break;
 	}
-	/* Last: tag_new() may have swept it. */
 	slot->key = slot_key(dev, pasid);
 	return 0;
 }
