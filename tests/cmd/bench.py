@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""bench.py --viommu TOOL: `viommu bench` as a user runs it, TAP on stdout.
+
+Figures are not judged here (another process may have the processor), only that they are there, that
+they say what they should about themselves, and that nothing under test gave a wrong result.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+
+ROW = {"id", "name", "value", "unit", "denominator", "against", "ratio", "p10", "p90", "goal",
+       "goal_is", "met", "margin"}
+
+
+def bench(tool, *args):
+    return subprocess.run([tool, "bench", *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, check=False, text=True)
+
+
+def quick_rows_are_whole(tool):
+    out = bench(tool, "--quick", "--json", "--seed", "7", "--only", "P3,P9,BIND")
+    assert out.returncode == 0, out.stderr
+    report = json.loads(out.stdout)
+    assert report["seed"] == 7 and report["quick"] is True
+    assert {r["id"] for r in report["rows"]} == {"P3", "P9", "BIND"}
+    for r in report["rows"]:
+        assert set(r) == ROW, r
+        assert r["value"] > 0, r
+        if r["ratio"] is not None:
+            assert r["denominator"] > 0 and r["p10"] <= r["ratio"] <= r["p90"], r
+        if r["goal"] is None:
+            assert r["met"] is None and r["margin"] is None, r
+        else:
+            judged = r["value"] if r["ratio"] is None else r["ratio"]
+            good = judged <= r["goal"] if r["goal_is"] == "at most" else judged >= r["goal"]
+            assert r["met"] is good, r
+            assert (r["margin"] >= 0) is good, r
+
+
+def memory_of_pasids_meets_its_goals(tool):
+    """These figures are no times: they have to be good everywhere."""
+    out = bench(tool, "--quick", "--json", "--only", "P9")
+    rows = json.loads(out.stdout)["rows"]
+    assert rows and all(r["met"] in (True, None) for r in rows), rows
+
+
+def table_has_the_goals(tool):
+    out = bench(tool, "--quick", "--only", "p9")
+    assert out.returncode == 0, out.stderr
+    assert "\033" not in out.stdout
+    assert "<= 64.0" in out.stdout and "goals, " in out.stdout, out.stdout
+
+
+def counted_loops_run(tool):
+    for what in "translate", "read64", "invalidate":
+        out = bench(tool, "--count", what, "2048")
+        assert out.returncode == 0 and out.stdout == "", out
+
+
+def bad_usage_is_two(tool):
+    for args in (["--nonsense"], ["--only"], ["--only", "P99"], ["--only", ""], ["--seed"],
+                 ["--seed", "x"], ["--count", "translate"], ["--count", "nothing", "1"],
+                 ["extra"]):
+        out = bench(tool, *args)
+        assert out.returncode == 2 and out.stdout == "", (args, out)
+        assert out.stderr.count("\n") == 1, (args, out)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--viommu", required=True)
+    tool = parser.parse_args().viommu
+    tests = [quick_rows_are_whole, memory_of_pasids_meets_its_goals, table_has_the_goals,
+             counted_loops_run, bad_usage_is_two]
+    failed = False
+    print(f"1..{len(tests)}")
+    for n, test in enumerate(tests, 1):
+        try:
+            test(tool)
+            print(f"ok {n} - {test.__name__}", flush=True)
+        except Exception as e:  # pylint: disable=broad-except
+            failed = True
+            print("\n".join("# " + line for line in repr(e).split("\\n")))
+            print(f"not ok {n} - {test.__name__}", flush=True)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
