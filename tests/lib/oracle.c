@@ -561,7 +561,7 @@ void oracle_walk(const struct viommu_stack *stack, uint64_t addr, uint32_t acces
 {
 	struct walk w = { .stack = stack, .dry = flags & VIOMMU_WALK_DRY, .result = out };
 	struct ask ask = {
-		.read = access & (VIOMMU_READ | VIOMMU_ATOMIC),
+		.read = access & (VIOMMU_READ | VIOMMU_ATOMIC | VIOMMU_ZERO_LENGTH),
 		.write = access & (VIOMMU_WRITE | VIOMMU_ATOMIC),
 		.priv = access & VIOMMU_PRIV,
 		.zero = access & VIOMMU_ZERO_LENGTH,

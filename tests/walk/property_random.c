@@ -28,8 +28,9 @@
  * lib/oracle.c cites.
  *
  * A second test does the same with a last stage of the library's own: a second stage whose entries
- * are pointers of this process, never broken but for rights and A/D bits. That is what a DMA walks,
- * and where the walker takes its shortcuts. The oracle walks the same tables with addresses.
+ * are pointers of this process, never broken but for rights and A/D bits, or a first stage alone
+ * whose entries are somebody else's pointers. That is what a DMA walks, and where the walker takes
+ * its shortcuts. The oracle walks the same tables with addresses.
  *
  * VIOMMU_CASE=n runs only case n of a seed and says what it walks.
  */
@@ -56,8 +57,9 @@
  * For stages of our own: all physical memory that they map, and where the oracle has their tables.
  */
 #define SPACE     (UINT64_C(4) << 30)
-#define OWN_ARENA (UINT64_C(1) << 40)
+#define OWN_ARENA SPACE
 #define OWN_PAGES 256u
+#define SLOT      (UINT64_C(1) << 30) /* the largest page: pointers are aligned like addresses */
 
 /* Memories over the same arena: all there, pages read-only, pages missing, both. */
 enum {
@@ -72,7 +74,7 @@ struct side {
 	struct tables t;
 	struct viommu_mem *mem[MEMORIES];
 	/* own: */
-	uint8_t *mapping, *space; /* physical 0 to SPACE lies at `space`, at a multiple of 1 GiB */
+	uint8_t *mapping, *space; /* physical 0 to SPACE lies at `space`, a multiple of SLOT */
 	struct tables own_t;
 };
 
@@ -152,15 +154,14 @@ static void side_init(struct world *w, struct side *s)
 /* All of [0, SPACE) is memory, and the own tables are beyond it. */
 static void side_init_own(struct side *s)
 {
-	const uint64_t size = UINT64_C(1) << 30;
 	unsigned int m;
 
-	s->mapping = mmap(NULL, SPACE + size, PROT_READ | PROT_WRITE,
+	s->mapping = mmap(NULL, SPACE + 2 * SLOT, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	assert_ptr_not_equal(s->mapping, MAP_FAILED);
-	s->space = s->mapping + (-(uintptr_t)s->mapping & (size - 1));
+	s->space = s->mapping + (-(uintptr_t)s->mapping & (SLOT - 1));
 	tables_over(&s->t, s->space + ARENA, ARENA, PAGES << 12, 0);
-	tables_init(&s->own_t, OWN_ARENA, OWN_PAGES << 12);
+	tables_over(&s->own_t, s->space + SPACE, OWN_ARENA, OWN_PAGES << 12, 0);
 	for (m = 0; m < MEMORIES; m++) {
 		assert_int_equal(viommu_mem_new(&s->mem[m]), 0);
 		assert_int_equal(viommu_mem_add_ptr(s->mem[m], 0, SPACE, s->space, 0), 0);
@@ -175,10 +176,8 @@ static void side_free(struct side *s)
 	for (m = 0; m < MEMORIES; m++)
 		viommu_mem_free(s->mem[m]);
 	tables_free(&s->t);
-	if (s->mapping) {
-		tables_free(&s->own_t);
-		munmap(s->mapping, SPACE + (UINT64_C(1) << 30));
-	}
+	if (s->mapping)
+		munmap(s->mapping, SPACE + 2 * SLOT);
 }
 
 /* Is stage i the library's own? */
@@ -187,19 +186,24 @@ static bool is_own(const struct world *w, unsigned int i)
 	return w->own && i + 1 == w->nr;
 }
 
-/* An entry of an own table with an address, as the walker's side has it: with a pointer. */
+/* Is it a second stage, and so trusted? */
+static bool is_trusted(const struct world *w, unsigned int i)
+{
+	return is_own(w, i) && w->stack.stage[i].format == VIOMMU_FORMAT_VTD_SS;
+}
+
+/* What the oracle's side has as a physical address, as a pointer of the walker's side. */
+static uint64_t own_pointer(const struct world *w, uint64_t a)
+{
+	return a + (uintptr_t)w->real.space;
+}
+
+/* An entry of an own table with such an address, the same way. */
 static uint64_t own_entry(const struct world *w, uint64_t e)
 {
 	const uint64_t address = UINT64_C(0x000ffffffffff000);
-	uint64_t a = e & address;
 
-	if (!e)
-		return 0;
-	if (a >= OWN_ARENA)
-		a = a - OWN_ARENA + (uintptr_t)w->real.own_t.host;
-	else
-		a += (uintptr_t)w->real.space;
-	return (e & ~address) | a;
+	return e ? (e & ~address) | own_pointer(w, e & address) : 0;
 }
 
 static bool chance(struct world *w, unsigned int percent)
@@ -233,7 +237,8 @@ static void random_stages(struct world *w)
 	for (i = w->nr; i-- > 0;) {
 		struct viommu_stage *s = &w->stack.stage[i];
 		/* A first stage on top mostly, below one seldom. */
-		bool fs = !is_own(w, i) && chance(w, i == 0 ? (w->nr == 1 ? 50 : 90) : 8);
+		bool fs = !(w->own && i > 0 && i + 1 == w->nr) &&
+			  chance(w, i == 0 ? (w->nr == 1 ? 50 : 90) : 8);
 
 		s->format = fs ? VIOMMU_FORMAT_VTD_FS : VIOMMU_FORMAT_VTD_SS;
 		s->levels = (uint8_t)(fs ? rng_range(rng, 4, 5) : rng_range(rng, 3, 5));
@@ -432,8 +437,14 @@ static void break_something(struct world *w)
 	if (chance(w, 4)) {
 		/* The top table lies nowhere, or elsewhere. */
 		stage = (unsigned int)rng_below(rng, w->nr);
-		if (is_own(w, stage))
+		if (is_trusted(w, stage))
 			return;
+		if (is_own(w, stage)) {
+			/* Nowhere, for a pointer: between all there is. */
+			w->stack.stage[stage].root =
+				SPACE + (rng_u64(rng) >> 26 & ~UINT64_C(0xfff));
+			return;
+		}
 		w->stack.stage[stage].root = chance(w, 50) ? rng_u64(rng) >> 12 & ~UINT64_C(0xfff)
 							   : ARENA + (rng_below(rng, PAGES) << 12);
 		return;
@@ -441,7 +452,7 @@ static void break_something(struct world *w)
 	e = random_entry(w, &stage);
 	if (!e)
 		return;
-	if (is_own(w, stage)) {
+	if (is_trusted(w, stage)) {
 		/* Rights, A and D: all that the library puts into its own tables. */
 		if (*e)
 			*e ^= chance(w, 50) ? UINT64_C(1) << rng_below(rng, 2)
@@ -475,7 +486,9 @@ static void break_something(struct world *w)
 		*e ^= UINT64_C(1) << 7;
 		break;
 	case 8: /* a table or page elsewhere in the arena, its own table maybe */
-		*e = (*e & ~address) | (ARENA + (rng_below(rng, w->real.t.used >> 12) << 12));
+		a = is_own(w, stage) ? rng_below(rng, w->real.own_t.used >> 12) << 12 | OWN_ARENA
+				     : rng_below(rng, w->real.t.used >> 12) << 12 | ARENA;
+		*e = (*e & ~address) | a;
 		break;
 	case 9: /* in a hole */
 		*e = (*e & ~address) | (rng_u64(rng) & 0x7ffff000);
@@ -497,6 +510,9 @@ static void break_something(struct world *w)
 		*e = rng_u64(rng);
 		break;
 	}
+	/* A pointer that lies nowhere must be one. */
+	if (is_own(w, stage))
+		*e &= ~(address & ~UINT64_C(0xffffffffff));
 }
 
 /* The other sides: same bytes, same stack over its own memory. */
@@ -516,9 +532,10 @@ static void mirror(struct world *w)
 		memcpy(w->shadow.own_t.host, e, w->real.own_t.used);
 		for (n = 0; n < w->real.own_t.used / 8; n++)
 			e[n] = own_entry(w, e[n]);
-		own->root = (uintptr_t)w->real.own_t.host + (own->root - OWN_ARENA);
+		own->root = own_pointer(w, own->root);
 		own->flags |= VIOMMU__STAGE_OWN;
-		if (pick % 2)
+		/* Somebody else's tables must be known to lie in memory. */
+		if (pick % 2 && is_trusted(w, w->nr - 1))
 			w->stack.mem = NULL;
 	}
 }
@@ -576,7 +593,9 @@ static uint32_t random_access(struct world *w)
 		VIOMMU_WRITE,
 		VIOMMU_READ | VIOMMU_WRITE,
 		VIOMMU_READ | VIOMMU_WRITE | VIOMMU_ATOMIC,
+		VIOMMU_ATOMIC,
 		VIOMMU_READ | VIOMMU_ZERO_LENGTH,
+		VIOMMU_ZERO_LENGTH,
 	};
 
 	return kinds[rng_below(&w->rng, sizeof(kinds) / sizeof(kinds[0]))] |
@@ -669,11 +688,10 @@ static void move_host(const struct world *w, struct viommu_walk_result *walk)
 
 	if (w->own) {
 		/* What is an address here is a pointer there. */
-		if (p)
-			walk->host = w->real.space + (p - w->shadow.space);
-		walk->out = (uintptr_t)walk->host;
+		walk->out = own_pointer(w, walk->out);
+		walk->host = (void *)(uintptr_t)walk->out;
 		if (f->reason && is_own(w, f->stage) && f->level) {
-			f->entry_addr = (uintptr_t)w->real.own_t.host + (f->entry_addr - OWN_ARENA);
+			f->entry_addr = own_pointer(w, f->entry_addr);
 			f->entry = own_entry(w, f->entry);
 		}
 		return;
@@ -790,12 +808,13 @@ static code_table any_codes = {
 };
 
 /*
- * Over a stage of our own all that is mapped is memory that can be written, so there are no access
- * errors (70, 73, 78, 7B) and no failed updates (91, 7D); its entries are well formed (no 7A); its
- * output is a pointer, not judged (83, 87).
+ * Over a second stage of our own all that is mapped is memory that can be written, so there are no
+ * access errors (78, 7B; 70, 73 only of an own first stage) and no failed updates (91, 7D); its
+ * entries are well formed (no 7A); its output is a pointer, not judged (83, 87).
  */
 static code_table own_codes = {
-	[FS] = { 0x5b, 0x5d, 0x71, 0x72, 0x74, 0x75, 0x76, 0x77, 0x80, 0x81, 0x85, 0x90 },
+	[FS] = { 0x5b, 0x5d, 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x80, 0x81, 0x85,
+		 0x90 },
 	[SS] = { 0x5b, 0x74, 0x75, 0x76, 0x77, 0x79, 0x7a, 0x7c, 0x84, 0x85, 0x86 },
 	[OWN] = { 0x79, 0x7c, 0x84, 0x85, 0x86 },
 };
