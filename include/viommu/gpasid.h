@@ -160,7 +160,7 @@
  *	GP-PRQ-04	execute with read			answered INVALID	0: execution always faults, nobody is asked
  *	GP-PRQ-05	stop marker				dropped			n/a: a queue of the guest half
  *	GP-PRQ-06	private data makes it the last		-			n/a: no request here has any
- *	GP-PRQ-07	overflow cleared at an empty queue	-			n/a: no queue that could overflow; without a free group the access faults
+ *	GP-PRQ-07	overflow cleared at an empty queue	-			n/a: no queue that could overflow; without a free group the access waits
  *
  *	PASID allocator (ioasid); viommu/pasid.h has its place
  *	GP-IDA-01	32-bit ids, ~0 is none			-			ENOSPC: viommu_pasid_alloc() gives VIOMMU_NO_PASID

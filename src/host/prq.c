@@ -86,6 +86,11 @@ void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, ui
 			answer(dev, r, code);
 	}
 	unclaimed_drop(dev, pasid, all);
+	/*
+	 * Also who waits for a free group, with none of this PASID's open, has to see that it is
+	 * over.
+	 */
+	pthread_cond_broadcast(&dev->request_cond);
 	pthread_mutex_unlock(&dev->request_lock);
 }
 

@@ -27,6 +27,7 @@ void world_open(struct world *w, const struct world_config *config)
 		.flags = c->device_flags ? c->device_flags : VIOMMU_DEVICE_PASID,
 	};
 
+	hc.max_page_requests = c->max_page_requests;
 	hc.cap = viommu_host_default_cap() & ~c->cap_clear;
 	hc.ecap = viommu_host_default_ecap() & ~c->ecap_clear;
 	memset(w, 0, sizeof(*w));

@@ -35,6 +35,7 @@ struct world_config {
 	uint32_t domain_flags;
 	uint64_t cap_clear; /* bits that the host's CAP and ECAP lack */
 	uint64_t ecap_clear;
+	uint32_t max_page_requests; /* 0: 512 */
 };
 
 void world_open(struct world *w, const struct world_config *config);
