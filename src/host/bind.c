@@ -204,9 +204,9 @@ static void entry_clear_present(struct viommu_device *dev, uint32_t pasid, struc
 	store_release(&rec->gen, rec->gen + 1);
 }
 
-/* Is (dom, hp) bound on any device but this one? Lock held. */
+/* Is (dom, hp) bound as gp on any device but this one? Lock held. */
 static int bound_elsewhere(struct viommu_host *host, const struct viommu_device *but,
-			   const struct viommu_domain *dom, uint32_t pasid)
+			   const struct viommu_domain *dom, uint32_t pasid, uint32_t gp)
 {
 	struct list *l;
 
@@ -214,7 +214,8 @@ static int bound_elsewhere(struct viommu_host *host, const struct viommu_device 
 		struct viommu_device *dev = container_of(l, struct viommu_device, link);
 		struct record *rec = viommu__record(dev, pasid);
 
-		if (dev != but && rec && rec->state != RECORD_FREE && rec->dom == dom)
+		if (dev != but && rec && rec->state != RECORD_FREE && rec->dom == dom &&
+		    rec->gp == gp)
 			return 1;
 	}
 	return 0;
@@ -245,19 +246,26 @@ static void claims_drop(struct viommu_device *dev, struct viommu_domain *dom, ui
 {
 	if (!pasid)
 		return;
-	if (gp != VIOMMU_NO_PASID && !bound_elsewhere(dev->host, dev, dom, pasid))
+	if (gp != VIOMMU_NO_PASID && !bound_elsewhere(dev->host, dev, dom, pasid, gp))
 		viommu_pasid_unmap(dom->owner, (struct viommu_gp){ gp });
 	viommu_pasid_put(dom->owner, (struct viommu_hp){ pasid });
 }
 
-/* Somebody else is ending this bind: let him finish. Lock held, dropped inside. */
-static void wait_dying(struct viommu_host *host, const struct record *rec)
+/*
+ * Somebody else is ending this bind: let him finish. Lock held, dropped inside; busy keeps the
+ * device from being freed by him meanwhile.
+ */
+static void wait_dying(struct viommu_device *dev, const struct record *rec)
 {
+	struct viommu_host *host = dev->host;
+
+	dev->busy++;
 	while (rec->state == RECORD_DYING) {
 		pthread_mutex_unlock(&host->lock);
 		sched_yield();
 		pthread_mutex_lock(&host->lock);
 	}
+	dev->busy--;
 }
 
 static int bind_new(struct viommu_device *dev, uint32_t pasid, struct record *rec,
@@ -318,7 +326,7 @@ static int bind_entry(struct viommu_device *dev, struct viommu_domain *dom, uint
 		goto out_unlock;
 	rec = viommu__record(dev, pasid);
 	if (mode == BIND_OR_REPLACE)
-		wait_dying(host, rec);
+		wait_dying(dev, rec);
 	if (rec->state == RECORD_FREE)
 		err = dev->gone ? -ENODEV : bind_new(dev, pasid, rec, &plan);
 	else if (mode == BIND_OR_REPLACE && rec->state == RECORD_BOUND)
@@ -450,7 +458,7 @@ int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_d
 			continue;
 		}
 		if (rec->state == RECORD_DYING)
-			wait_dying(host, rec);
+			wait_dying(dev, rec);
 		if (!ender_takes(rec, dom))
 			continue;
 		bind_start_end(dev, i, rec, token);
