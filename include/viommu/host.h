@@ -104,7 +104,7 @@ struct viommu_host_ops {
 struct viommu_host_config {
 	size_t size;  /* sizeof(struct viommu_host_config) */
 	uint32_t ver; /* VER register; 0 = 0x60 */
-	uint8_t haw;  /* host address width 36..52; 0 = 52 */
+	uint8_t haw;  /* host address width 48..52; 0 = 52 */
 	uint8_t reserved[3];
 	uint64_t cap; /* CAP and ECAP of this host; both 0 = viommu_host_default_cap/ecap */
 	uint64_t ecap;
@@ -347,7 +347,7 @@ struct viommu_page_response {
 
 /*
  * Answer a group: its accesses go on (SUCCESS: they walk again) or fault. 0; -ENOENT: no such group
- * is open (answered before, expired, unbound: harmless).
+ * is open (answered before, expired, unbound: harmless); -EINVAL: size.
  */
 VIOMMU_API int viommu_host_page_response(struct viommu_device *dev,
 					 const struct viommu_page_response *resp);
