@@ -27,10 +27,15 @@ static const struct group {
 	void (*run)(struct bench *b);
 } groups[] = {
 	{ "P1", "hits", bench_hit },
+	{ "P2", "other implementations (with --peer)", bench_peers },
 	{ "P3", "warm misses", bench_miss },
+	{ "P4", "cold misses", bench_cold },
+	{ "P5", "batches", bench_batch },
 	{ "P6", "DMA against memcpy", bench_copy },
 	{ "P7", "invalidation", bench_invalidate },
+	{ "P8", "two threads, and an invalidator", bench_threads },
 	{ "P9", "memory", bench_memory },
+	{ "P10", "page requests", bench_wakes },
 	{ "BIND", "bind and unbind", bench_bind },
 };
 
@@ -207,6 +212,7 @@ static void print_help(void)
 	       "  --json             one JSON object instead of the table\n"
 	       "  --only ID[,ID...]  these alone (CAL: the calibration)\n"
 	       "  --seed N           of the random streams\n"
+	       "  --peer NAME=SO     compare with another implementation, by an adapter\n"
 	       "  --count WHAT N     do WHAT (translate, read64, invalidate) N times and print\n"
 	       "                     nothing: for callgrind\n\n");
 	for (i = 0; i < ARRAY_SIZE(groups); i++)
@@ -304,6 +310,14 @@ int cmd_bench(int argc, char **argv)
 				return cmd_usage("bench", "--seed needs a number");
 			if (!cmd_number(value, &b.seed, &why))
 				return cmd_usage("bench", "--seed: '%s': %s", value, why);
+		} else if (!strcmp(argv[i], "--peer")) {
+			int status;
+
+			value = value_of(argc, argv, &i);
+			status = value ? bench_peer_add(&b, value)
+				       : cmd_usage("bench", "--peer needs NAME=ADAPTER.so");
+			if (status != CMD_OK)
+				return status;
 		} else if (!strcmp(argv[i], "--count")) {
 			return count(argc, argv, i);
 		} else {

@@ -47,7 +47,8 @@ struct bench {
 	uint64_t slice_ns;
 	uint64_t rng;
 	uint64_t checksum; /* of what was read, so that nothing is optimised away */
-	bool failed;       /* a thing under test did not do what it should: no figure counts */
+	struct peer *peers;
+	bool failed; /* a thing under test did not do what it should: no figure counts */
 };
 
 /* ---- bench.c ---- */
@@ -216,8 +217,12 @@ static inline uint64_t stream_salt(struct stream *s)
 /* Random pages of [base, base + pages * 4096), each at a random multiple of 8. pages: power of 2 */
 void stream_fill(struct bench *b, struct stream *s, uint64_t base, uint64_t pages);
 
-/* The hash probe: a direct-mapped table that fits in L1, as one would write it for a flat map. */
-#define PROBES 1024u
+/*
+ * The hash probe: a direct-mapped table that fits in L1, as one would write it for a flat map:
+ * one load and compare of the page, one load of where it lies.
+ */
+#define PROBES    1024u
+#define PROBE_LG2 4
 
 struct probe_entry {
 	uint64_t page;
@@ -236,6 +241,36 @@ void probe_init(struct probe *p, struct stream *s);
 void probe_add(struct probe *p, uint64_t addr, void *host);
 uint64_t probe_run_independent(void *ctx, uint64_t passes);
 uint64_t probe_run_dependent(void *ctx, uint64_t passes);
+
+/* ---- bench_translate.c ---- */
+
+/* The hits' working set: half of the cache's 1,024 entries, a quarter of an L1 cache of tables. */
+#define HIT_PAGES 512u
+#define HIT_BASE  UINT64_C(0x7f1200000000)
+
+/* PASIDs of one device that are used in turn. */
+#define MANY_PASIDS 16u
+
+/* Translations of a stream, by one DMA object. */
+struct xlate {
+	struct vm *vm;
+	struct viommu_dma *dma;
+	struct viommu_device *dev;
+	uint32_t pasid;
+	uint32_t access;
+	struct stream *stream;
+	uint64_t zero; /* is 0, but the compiler does not know */
+	uint64_t sum;
+	uint64_t errors;
+	uint32_t pasids[MANY_PASIDS];
+};
+
+void xlate_init(struct xlate *x, struct vm *vm, uint32_t pasid, struct stream *s);
+/* Units are passes of the stream. */
+uint64_t xlate_independent(void *ctx, uint64_t passes);
+/* Each time the domain is invalidated first: path and tables are read again. */
+uint64_t xlate_walk(void *ctx, uint64_t passes);
+void xlate_check(struct bench *b, struct xlate *x, const char *what);
 
 /* A chase through every line of some memory in random order, each load needs the one before. */
 struct chase {
@@ -277,6 +312,12 @@ void bench_threads(struct bench *b);    /* P8 */
 void bench_memory(struct bench *b);     /* P9 */
 void bench_wakes(struct bench *b);      /* P10 */
 void bench_bind(struct bench *b);       /* BIND */
+
+/* ---- bench_peer.c ---- */
+
+/* NAME=ADAPTER.so, see bench_peer.h. CMD_*. */
+int bench_peer_add(struct bench *b, const char *arg);
+void bench_peers(struct bench *b); /* P2 */
 
 /* Does `what` n times in a process of its own under callgrind; CMD_*. */
 int bench_count(const char *what, uint64_t n);

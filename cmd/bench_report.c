@@ -117,12 +117,20 @@ static void print_table(void)
 	const struct cmd_colour colour = cmd_colour(stdout);
 	char value[64], base[64], ratio[32], lo[32], hi[32], goal[48], range[80], v[32];
 	unsigned int goals = 0, missed = 0;
+	int wide = 4, against = 8;
 	size_t i;
 
 	for (i = 0; i < nr_notes; i++)
 		printf("%-12s %s\n", notes[i].key, notes[i].text);
-	printf("\n%-4s %-44s %12s  %-24s %7s %-15s %s\n", "id", "what", "value", "against", "ratio",
-	       "p10..p90", "goal");
+	for (i = 0; i < nr_rows; i++) {
+		int n = (int)strlen(rows[i].name),
+		    m = rows[i].against ? (int)strlen(rows[i].against) : 0;
+
+		wide = n > wide ? n : wide;
+		against = m + 6 > against ? m + 6 : against;
+	}
+	printf("\n%-4s %-*s %12s  %-*s %7s %-15s %s\n", "id", wide, "what", "value", against,
+	       "against", "ratio", "p10..p90", "goal");
 	for (i = 0; i < nr_rows; i++) {
 		const struct row *r = &rows[i];
 
@@ -135,8 +143,8 @@ static void print_table(void)
 			snprintf(range, sizeof(range), "%s..%s", number(lo, sizeof(lo), r->p10),
 				 number(hi, sizeof(hi), r->p90));
 		}
-		printf("%-4s %-44s %12s  %-24s %7s %-15s", r->id, r->name, value, base, ratio,
-		       range);
+		printf("%-4s %-*s %12s  %-*s %7s %-15s", r->id, wide, r->name, value, against, base,
+		       ratio, range);
 		if (r->kind != GOAL_NONE) {
 			goals++;
 			missed += !met(r);

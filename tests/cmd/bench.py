@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""bench.py --viommu TOOL: `viommu bench` as a user runs it, TAP on stdout.
+"""bench.py --viommu TOOL --peer ADAPTER: `viommu bench` as a user runs it, TAP on stdout.
 
 Figures are not judged here (another process may have the processor), only that they are there, that
 they say what they should about themselves, and that nothing under test gave a wrong result.
@@ -13,6 +13,7 @@ import sys
 
 ROW = {"id", "name", "value", "unit", "denominator", "against", "ratio", "p10", "p90", "goal",
        "goal_is", "met", "margin"}
+PEER = None
 
 
 def bench(tool, *args):
@@ -60,9 +61,25 @@ def counted_loops_run(tool):
         assert out.returncode == 0 and out.stdout == "", out
 
 
+def peers_are_compared(tool):
+    out = bench(tool, "--quick", "--json", "--only", "P2", "--peer", "flat=" + PEER,
+                "--peer", "qemu-like=" + PEER)
+    assert out.returncode == 0, out.stderr
+    rows = json.loads(out.stdout)["rows"]
+    assert len(rows) == 6 and all(r["id"] == "P2" for r in rows), rows
+    assert [r["goal"] is None for r in rows].count(False) == 2, rows
+
+
+def what_is_no_adapter_is_refused(tool):
+    for path, status in (("/nonexistent.so", 1), (tool, 1), ("", 2)):
+        out = bench(tool, "--peer", "x=" + path)
+        assert out.returncode == status and out.stderr.count("\n") == 1, out
+
+
 def bad_usage_is_two(tool):
     for args in (["--nonsense"], ["--only"], ["--only", "P99"], ["--only", ""], ["--seed"],
                  ["--seed", "x"], ["--count", "translate"], ["--count", "nothing", "1"],
+                 ["--peer"], ["--peer", "x"],
                  ["extra"]):
         out = bench(tool, *args)
         assert out.returncode == 2 and out.stdout == "", (args, out)
@@ -70,11 +87,15 @@ def bad_usage_is_two(tool):
 
 
 def main():
+    global PEER  # pylint: disable=global-statement
     parser = argparse.ArgumentParser()
     parser.add_argument("--viommu", required=True)
-    tool = parser.parse_args().viommu
+    parser.add_argument("--peer", required=True)
+    args = parser.parse_args()
+    tool, PEER = args.viommu, args.peer
     tests = [quick_rows_are_whole, memory_of_pasids_meets_its_goals, table_has_the_goals,
-             counted_loops_run, bad_usage_is_two]
+             counted_loops_run, peers_are_compared, what_is_no_adapter_is_refused,
+             bad_usage_is_two]
     failed = False
     print(f"1..{len(tests)}")
     for n, test in enumerate(tests, 1):
