@@ -217,6 +217,7 @@ static struct viommu__leaf *leaf_alloc(void)
 
 	if (leaf) {
 		leaf->n = 0;
+		leaf->changed = 0;
 		leaf->fresh = true;
 	}
 	return leaf;
@@ -233,8 +234,13 @@ static struct viommu__leaf *leaf_own(struct viommu__edit *edit, size_t i)
 	if (!copy)
 		return NULL;
 	copy->n = leaf->n;
+	copy->changed = leaf->n;
 	memcpy(copy->key, leaf->key, leaf->n * sizeof(leaf->key[0]));
 	memcpy(copy->region, leaf->region, leaf->n * sizeof(leaf->region[0]));
+	if (edit->top->by_host) {
+		memcpy(copy->reach, leaf->reach, leaf->n * sizeof(leaf->reach[0]));
+		memcpy(copy->reach_rw, leaf->reach_rw, leaf->n * sizeof(leaf->reach_rw[0]));
+	}
 	edit->top->e[i].leaf = copy;
 	retire(&edit->replaced, &leaf->retired);
 	return copy;
@@ -248,12 +254,16 @@ static void leaf_insert(struct viommu__leaf *leaf, unsigned int at, uint64_t key
 	leaf->key[at] = key;
 	leaf->region[at] = r;
 	leaf->n++;
+	if (leaf->changed > at)
+		leaf->changed = at;
 }
 
 static void leaf_move(struct viommu__leaf *to, struct viommu__leaf *from, unsigned int first)
 {
 	unsigned int n = from->n - first;
 
+	if (to->changed > to->n)
+		to->changed = to->n;
 	memcpy(&to->key[to->n], &from->key[first], n * sizeof(to->key[0]));
 	memcpy(&to->region[to->n], &from->region[first], n * sizeof(to->region[0]));
 	to->n += n;
@@ -361,6 +371,8 @@ int viommu__edit_erase(struct viommu__edit *edit, struct viommu__region *r)
 	if (!leaf)
 		return -ENOMEM;
 	leaf->n--;
+	if (leaf->changed > spot.i)
+		leaf->changed = spot.i;
 	memmove(&leaf->key[spot.i], &leaf->key[spot.i + 1],
 		(leaf->n - spot.i) * sizeof(leaf->key[0]));
 	memmove(&leaf->region[spot.i], &leaf->region[spot.i + 1],
@@ -384,25 +396,42 @@ int viommu__edit_erase(struct viommu__edit *edit, struct viommu__region *r)
 	return 0;
 }
 
-struct viommu__top *viommu__edit_commit(struct viommu__edit *edit, struct viommu__retired **retired)
+/* What reaches farthest, for the entries of a leaf that changed. */
+static void leaf_reach(struct viommu__leaf *leaf)
 {
 	struct viommu__region *reach = NULL, *reach_rw = NULL, *r;
+	unsigned int i = leaf->changed;
+
+	if (i) {
+		reach = leaf->reach[i - 1];
+		reach_rw = leaf->reach_rw[i - 1];
+	}
+	for (; i < leaf->n; i++) {
+		r = leaf->region[i];
+		reach = reach_max(reach, r);
+		reach_rw = reach_max(reach_rw, region_writable(r) ? r : NULL);
+		leaf->reach[i] = reach;
+		leaf->reach_rw[i] = reach_rw;
+	}
+}
+
+struct viommu__top *viommu__edit_commit(struct viommu__edit *edit, struct viommu__retired **retired)
+{
+	struct viommu__region *reach = NULL, *reach_rw = NULL;
 	struct viommu__top *top = edit->top;
 	struct viommu__retired *node;
 	struct viommu__leaf *leaf;
-	unsigned int i;
 	size_t l;
 
 	for (l = 0; l < top->n; l++) {
 		leaf = top->e[l].leaf;
-		for (i = 0; leaf->fresh && i < leaf->n; i++) {
-			r = leaf->region[i];
-			leaf->reach[i] = reach_max(i ? leaf->reach[i - 1] : NULL, r);
-			leaf->reach_rw[i] = reach_max(i ? leaf->reach_rw[i - 1] : NULL,
-						      region_writable(r) ? r : NULL);
-		}
-		if (leaf->fresh)
+		if (leaf->fresh) {
+			if (top->by_host)
+				leaf_reach(leaf);
 			leaf->fresh = false;
+		}
+		if (!top->by_host)
+			continue;
 		top->e[l].reach = reach;
 		top->e[l].reach_rw = reach_rw;
 		reach = reach_max(reach, leaf->reach[leaf->n - 1]);

@@ -14,9 +14,9 @@
  *
  * Regions do not overlap by guest address, but may by host address (the same pointer at several
  * guest addresses). `reach` of an entry is, among all regions up to and with it, the one that ends
- * last; `reach_rw` the same among writable ones. So "does any region that starts at or below h
- * contain [h, end)" is one binary search and one comparison. Equal host addresses are told apart
- * by guest address.
+ * last; `reach_rw` the same among writable ones; both by host address only. So "does any region
+ * that starts at or below h contain [h, end)" is one binary search and one comparison. Equal host
+ * addresses are told apart by guest address.
  */
 #ifndef VIOMMU_SRC_MEM_INDEX_H
 #define VIOMMU_SRC_MEM_INDEX_H
@@ -31,8 +31,9 @@
 
 struct viommu__leaf {
 	struct viommu__retired retired;
-	unsigned int n; /* at least 1 */
-	bool fresh;     /* made by the edit that is under way: may still change */
+	unsigned int n;       /* at least 1 */
+	bool fresh;           /* made by the edit that is under way: may still change */
+	unsigned int changed; /* entries from here on: reach is to be computed by the commit */
 	uint64_t key[VIOMMU__LEAF_MAX];
 	struct viommu__region *region[VIOMMU__LEAF_MAX];
 	struct viommu__region *reach[VIOMMU__LEAF_MAX];
