@@ -28,7 +28,7 @@
 #define MODEL_BACKING 16u
 #define MODEL_FILE    (MODEL_BACKING / 2)
 #define MODEL_TOP     (UINT64_C(1) << 52)
-#define MODEL_OPS     400u /* calls in one script */
+#define MODEL_OPS     150u /* calls in one script */
 
 enum model_op {
 	OP_ADD_FD,
@@ -329,7 +329,7 @@ static void model_op_add_many(struct model *m)
 	unsigned int page = model_pick(m), n = fuzz_u8(m->in), stride = 1 + fuzz_u8(m->in) % 3, i;
 
 	/* Seldom enough to split leaves of the index. */
-	if (n < 0xc0)
+	if (n < 0xf0)
 		n %= 16;
 	for (i = 0; i < n; i++, page += stride)
 		if (page < 2 * MODEL_PAGES)
@@ -412,17 +412,24 @@ static size_t model_pick_size(struct model *m)
 	return v < 0x80 ? v % 17 : v < 0xf0 ? v * 8 : 4096 * (v & 3);
 }
 
+/* How many of n bytes from gpa are there, in the model; *p: the first of them in its page. */
+static size_t model_run_of(struct model *m, uint64_t gpa, size_t n, bool write, uint8_t **p)
+{
+	*p = model_byte(m, gpa, write);
+	return *p ? min_u64(n, MODEL_PAGE - gpa % MODEL_PAGE) : 0;
+}
+
 static void model_op_read(struct model *m)
 {
 	static uint8_t buf[16384], expect[16384];
 	uint64_t gpa = model_pick_gpa(m);
-	size_t n = model_pick_size(m), i;
-	const uint8_t *p = NULL;
+	size_t n = model_pick_size(m), i, run;
+	uint8_t *p;
 	int ret;
 
 	memset(buf, 0xa5, n + 1);
-	for (i = 0; i < n && (p = model_byte(m, gpa + i, false)); i++)
-		expect[i] = *p;
+	for (i = 0; (run = model_run_of(m, gpa + i, n - i, false, &p)) != 0; i += run)
+		memcpy(expect + i, p, run);
 	ret = viommu_mem_read(m->mem, gpa, buf, n);
 	model_call_end(m, OP_READ, ret);
 	VIOMMU_ASSERT(ret == (i == n ? 0 : -EFAULT));
@@ -432,17 +439,17 @@ static void model_op_read(struct model *m)
 
 static void model_op_write(struct model *m)
 {
-	static uint8_t buf[16384];
+	static uint8_t pattern[16384 + 256];
 	uint64_t gpa = model_pick_gpa(m);
-	size_t n = model_pick_size(m), i;
-	uint8_t seed = fuzz_u8(m->in), *p;
+	size_t n = model_pick_size(m), i, run;
+	uint8_t *buf = pattern + fuzz_u8(m->in), *p;
 	int ret;
 
-	for (i = 0; i < n; i++)
-		buf[i] = (uint8_t)(seed + i * 7);
+	for (i = 0; !pattern[1] && i < sizeof(pattern); i++)
+		pattern[i] = (uint8_t)(i * 7 + (i >> 8));
 	/* In order, because aliases may overlap; up to the hole, because that is what we do. */
-	for (i = 0; i < n && (p = model_byte(m, gpa + i, true)); i++)
-		*p = buf[i];
+	for (i = 0; (run = model_run_of(m, gpa + i, n - i, true, &p)) != 0; i += run)
+		memcpy(p, buf + i, run);
 	ret = viommu_mem_write(m->mem, gpa, buf, n);
 	model_call_end(m, OP_WRITE, ret);
 	VIOMMU_ASSERT(ret == (i == n ? 0 : -EFAULT));
