@@ -365,7 +365,10 @@ static void model_op_remove(struct model *m)
 
 	if (shape < 0xc0) {
 		bytes = shape % 8 * MODEL_PAGE;
+	} else if (shape < 0xe0) {
+		bytes = (shape & 31) * 16 * MODEL_PAGE;
 	} else if (shape < 0xf8) {
+		/* It need not be aligned: from and to somewhere in a hole, if it is one. */
 		bytes = (shape & 31) * 16 * MODEL_PAGE + 1;
 		gpa -= gpa ? fuzz_u8(m->in) : 0;
 	} else {
