@@ -72,14 +72,25 @@ static inline int access_run(struct access *a, uint64_t addr, uint64_t bytes, ui
 			     struct viommu_dma_span *span)
 {
 	uint32_t access = want | (a->flags & (VIOMMU_PRIV | VIOMMU_EXEC));
+	const struct slot *slot = slot_of(a->dma, a->dev, a->pasid);
 	struct viommu_dma_span next;
 	int ret = access_span(a, addr, want, span);
 
 	if (ret)
 		return ret;
 	while (span->bytes < bytes && span->host) {
-		if (dma_translate(a->dma, a->dev, a->pasid, addr + span->bytes, access, &next) ||
-		    (uint8_t *)next.host != (uint8_t *)span->host + span->bytes)
+		uint64_t at = addr + span->bytes, tag = tag_4k(at, slot->tag);
+		uint64_t val = set_find(set_4k(a->dma, tag), tag);
+
+		/* In this section the slot stays good; most pages are among the small ones. */
+		if (likely(!(val & want) && !(a->flags & (VIOMMU_PRIV | VIOMMU_EXEC)) &&
+			   slot->seq == a->dma->marker.seq && cacheable(at))) {
+			next.host = (void *)(uintptr_t)(val & ~MASK64(11, 0));
+			next.bytes = 4096;
+		} else if (dma_translate(a->dma, a->dev, a->pasid, at, access, &next)) {
+			break;
+		}
+		if ((uint8_t *)next.host != (uint8_t *)span->host + span->bytes)
 			break;
 		span->bytes += next.bytes;
 	}

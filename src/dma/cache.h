@@ -47,20 +47,32 @@ enum slot_kind {
 	SLOT_HOST,  /* addresses end as HPAs that must lie in the domain's memory */
 };
 
-/* One line. Which PASID entry it was filled from is not read again on a hit. */
+/* Flag in slot.kind: an entry of the cache of large pages was filled for it. */
+#define SLOT_LARGE 0x80u
+
+/*
+ * One line. Which PASID entry it was filled from is not read again on a hit. Within one section the
+ * generations are read once: who changes one waits for the section's end.
+ */
 struct slot {
 	uint64_t key; /* device serial << 32 | PASID; 0 = empty */
+	uint64_t seq; /* the section in which the sum was last found good */
 	uint64_t sum;
 	const uint64_t *gen_record;
 	const uint64_t *gen_domain;
 	struct viommu_domain *dom;
-	const struct stages *ext;
 	uint64_t fs_root;
 	uint32_t tag;
 	uint16_t fs_flags;
 	uint8_t fs_levels;
-	uint8_t kind; /* enum slot_kind */
+	uint8_t kind; /* enum slot_kind, SLOT_LARGE */
 } __attribute__((aligned(64)));
+
+/* Beside each slot: what only misses need. */
+struct slot_more {
+	const struct stages *ext;
+	uint32_t gpa_tag; /* its domain's tag */
+};
 
 /*
  * The tag under which guest physical addresses of a domain are cached: by domain id, good while the
@@ -86,14 +98,16 @@ struct set {
 struct viommu_dma {
 	struct viommu__marker marker;
 	struct viommu_host *host;
-	uint64_t next_tag;
+	struct slot *last; /* the slot that was used last: most accesses use the same again */
+	struct viommu_dma_result *arg_res; /* of the call that goes on in linear_read(), _write() */
+	uint32_t arg_flags;
 	uint32_t victim; /* counts fills: who is replaced next */
-	uint32_t depth;
+	uint64_t next_tag;
 	struct viommu_dma_stats stats;
 	struct viommu_fault fault; /* of the last translation that faulted */
 	struct slot slot[SLOTS];
 	struct domain_slot domain[DOMAINS];
-	uint32_t gpa_tag[SLOTS]; /* beside each slot: its domain's tag */
+	struct slot_more more[SLOTS];
 	struct set tlb[SETS_4K];
 	struct set tlb_2m[SETS_2M];
 	/*
@@ -127,10 +141,36 @@ static inline struct slot *slot_of(struct viommu_dma *dma, const struct viommu_d
 	return &dma->slot[(pasid ^ dev->mix) % SLOTS];
 }
 
+/* The slot that stands for this key, or one that does not. */
+static inline __attribute__((always_inline)) struct slot *slot_find(struct viommu_dma *dma,
+								    const struct viommu_device *dev,
+								    uint32_t pasid)
+{
+	uint64_t key = slot_key(dev, pasid);
+	struct slot *slot = dma->last;
+
+	if (unlikely(slot->key != key)) {
+		slot = slot_of(dma, dev, pasid);
+		if (slot->key == key)
+			dma->last = slot;
+	}
+	return slot;
+}
+
+/* A generation; on x86 one addition from memory, which the compiler does not make of it. */
+static inline uint64_t gen_add(uint64_t sum, const uint64_t *gen)
+{
+#if defined(__x86_64__) && !defined(VIOMMU_MARKER_SEQCST)
+	__asm__ __volatile__("addq %[gen], %[sum]" : [sum] "+r"(sum) : [gen] "m"(*gen) : "cc");
+	return sum;
+#else
+	return sum + load_acquire(gen);
+#endif
+}
+
 static inline uint64_t gen_sum(const struct viommu_host *host, const struct slot *slot)
 {
-	return load_acquire(&host->gen.v) + load_acquire(slot->gen_domain) +
-	       load_acquire(slot->gen_record);
+	return gen_add(gen_add(load_acquire(&host->gen.v), slot->gen_domain), slot->gen_record);
 }
 
 static inline bool cacheable(uint64_t addr)
@@ -258,16 +298,19 @@ static inline __attribute__((always_inline)) int dma_translate(struct viommu_dma
 							       uint32_t access,
 							       struct viommu_dma_span *out)
 {
-	struct slot *slot = slot_of(dma, dev, pasid);
+	struct slot *slot = dma->last;
 	uint64_t tag, val;
 
-	/*
-	 * Reads and writes of user requests; the rest is asked for once more in viommu__dma_miss().
-	 */
+	if (unlikely(slot->key != slot_key(dev, pasid))) {
+		slot = slot_of(dma, dev, pasid);
+		if (slot->key != slot_key(dev, pasid))
+			goto miss;
+		dma->last = slot;
+	}
+	/* Reads and writes of user requests; the rest is asked for once more. */
 	if (unlikely(access - 1 > (VIOMMU_READ | VIOMMU_WRITE) - 1))
 		goto miss;
-	if (unlikely(slot->key != slot_key(dev, pasid) || gen_sum(dma->host, slot) != slot->sum ||
-		     !cacheable(addr)))
+	if (unlikely(slot->seq != dma->marker.seq || !cacheable(addr)))
 		goto miss;
 	tag = tag_4k(addr, slot->tag);
 	val = set_find(set_4k(dma, tag), tag);

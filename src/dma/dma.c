@@ -18,6 +18,7 @@ int viommu_dma_new(struct viommu_host *host, struct viommu_dma **out)
 	if (!dma)
 		return -ENOMEM;
 	dma->host = host;
+	dma->last = &dma->slot[0];
 	pthread_mutex_lock(&host->lock);
 	host->nr_dma++;
 	host->dma_bytes += sizeof(*dma);

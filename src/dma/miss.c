@@ -123,6 +123,7 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 		     uint64_t addr, uint32_t access, struct slot *slot)
 {
 	struct viommu__path_snapshot snap;
+	struct slot_more *more = &dma->more[slot - dma->slot];
 	const struct viommu_stage *fs;
 	uint64_t sum;
 	int ret;
@@ -140,10 +141,11 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	slot->gen_record = &snap.rec->gen;
 	slot->gen_domain = &dma->host->gens[snap.dom->did].v;
 	slot->dom = snap.dom;
-	slot->ext = snap.ext;
+	more->ext = snap.ext;
+	slot->seq = dma->marker.seq;
 	sum = snap.host_gen + load_acquire(slot->gen_domain);
 	slot->sum = sum + snap.rec_gen;
-	dma->gpa_tag[slot - dma->slot] = domain_tag(dma, snap.dom->did, sum);
+	more->gpa_tag = domain_tag(dma, snap.dom->did, sum);
 	slot->fs_root = 0;
 	slot->fs_flags = 0;
 	slot->fs_levels = 0;
@@ -185,8 +187,9 @@ int viommu__dma_walk(struct viommu_dma *dma, struct slot *slot, uint64_t addr, u
 	int ret;
 
 	dma->stats.walks++;
-	ret = viommu__bind_walk(slot->dom, slot->ext, slot->fs_levels ? &fs : NULL,
-				slot->kind == SLOT_HOST, addr, access, 0, NULL, wr);
+	ret = viommu__bind_walk(slot->dom, dma->more[slot - dma->slot].ext,
+				slot->fs_levels ? &fs : NULL,
+				(slot->kind & ~SLOT_LARGE) == SLOT_HOST, addr, access, 0, NULL, wr);
 	dma->stats.reads += wr->reads;
 	return ret;
 }
@@ -205,7 +208,7 @@ static inline void set_put(struct viommu_dma *dma, struct set *set, uint64_t tag
 	set->val[way] = val;
 }
 
-static inline void tlb_fill(struct viommu_dma *dma, const struct slot *slot, uint32_t pasid,
+static inline void tlb_fill(struct viommu_dma *dma, struct slot *slot, uint32_t pasid,
 			    uint64_t addr, uint64_t host, unsigned int page_lg2, uint8_t perm)
 {
 	uint64_t tag;
@@ -217,6 +220,7 @@ static inline void tlb_fill(struct viommu_dma *dma, const struct slot *slot, uin
 		     align_down(addr, BIT64(21)) == align_down(WINDOW_FIRST, BIT64(21))))
 		return;
 	if (page_lg2 >= 21) {
+		slot->kind |= SLOT_LARGE;
 		tag = tag_2m(addr, slot->tag);
 		set_put(dma, set_2m(dma, tag), tag, align_down(host, BIT64(21)) | DENY(perm));
 	} else {
@@ -312,7 +316,7 @@ static inline bool nested_walk(struct viommu_dma *dma, const struct slot *slot, 
 		.dma = dma,
 		.slot = slot,
 		.ss = &slot->dom->stage,
-		.gpa_tag = dma->gpa_tag[slot - dma->slot],
+		.gpa_tag = dma->more[slot - dma->slot].gpa_tag,
 	};
 	struct pair *p1 = table_1(dma, gva, slot->tag), *p2;
 	bool ok;
@@ -338,6 +342,19 @@ static inline bool nested_walk(struct viommu_dma *dma, const struct slot *slot, 
 	return ok;
 }
 
+/* Does it stand for key, and has nothing of it been invalidated before this section? */
+static inline bool slot_good(const struct viommu_dma *dma, struct slot *slot, uint64_t key)
+{
+	if (unlikely(slot->key != key))
+		return false;
+	if (slot->seq != dma->marker.seq) {
+		if (unlikely(gen_sum(dma->host, slot) != slot->sum))
+			return false;
+		slot->seq = dma->marker.seq;
+	}
+	return true;
+}
+
 int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 		     uint64_t addr, uint32_t access, struct slot **out)
 {
@@ -348,7 +365,7 @@ int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	 * What the path alone can judge it judges each time; the slot holds the answer for plain
 	 * requests.
 	 */
-	if (slot->key != key || gen_sum(dma->host, slot) != slot->sum || (access & VIOMMU_EXEC) ||
+	if (!slot_good(dma, slot, key) || (access & VIOMMU_EXEC) ||
 	    (access & VIOMMU_PRIV && slot->fs_levels && !(slot->fs_flags & VIOMMU_STAGE_SRE))) {
 		int ret = slot_fill(dma, dev, pasid, addr, access, slot);
 
@@ -359,41 +376,60 @@ int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	return 0;
 }
 
-/* What dma_translate() does not look for: other kinds of access, large pages. */
-static inline bool second_hit(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-			      uint64_t addr, uint32_t access, struct viommu_dma_span *out)
+static inline bool hit(uint64_t val, uint8_t need, uint64_t page, uint64_t addr,
+		       struct viommu_dma_span *out)
 {
-	struct slot *slot = slot_of(dma, dev, pasid);
-	uint64_t tag, val, page = BIT64(21);
-	uint8_t need;
-
-	if (slot->key != slot_key(dev, pasid) || gen_sum(dma->host, slot) != slot->sum ||
-	    !cacheable(addr) || access > NEED_MAX)
+	if (val & need)
 		return false;
-	need = viommu__dma_need[access];
-	tag = tag_2m(addr, slot->tag);
-	val = set_find(set_2m(dma, tag), tag);
-	if (val & need) {
-		page = 4096;
-		tag = tag_4k(addr, slot->tag);
-		val = set_find(set_4k(dma, tag), tag);
-		if (val & need)
-			return false;
-	}
 	out->host = (void *)(uintptr_t)((val & ~(page - 1)) | (addr & (page - 1)));
 	out->bytes = page - (addr & (page - 1));
 	return true;
 }
 
-int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-		     uint64_t addr, uint32_t access, struct viommu_dma_span *out)
+/*
+ * What dma_translate() does not look for, in a slot that is good: other kinds of access, the first
+ * access of a section, large pages.
+ */
+static inline bool second_hit(struct viommu_dma *dma, const struct slot *slot, uint64_t addr,
+			      uint32_t access, bool small, struct viommu_dma_span *out)
+{
+	uint8_t need = viommu__dma_need[access];
+	uint64_t tag;
+
+	if (slot->kind & SLOT_LARGE) {
+		tag = tag_2m(addr, slot->tag);
+		if (hit(set_find(set_2m(dma, tag), tag), need, BIT64(21), addr, out))
+			return true;
+	}
+	if (!small)
+		return false;
+	tag = tag_4k(addr, slot->tag);
+	return hit(set_find(set_4k(dma, tag), tag), need, 4096, addr, out);
+}
+
+static inline bool nested_miss(struct viommu_dma *dma, struct slot *slot, uint32_t pasid,
+			       uint64_t addr, uint32_t access, struct viommu_dma_span *out)
+{
+	struct viommu__hit h;
+
+	if (!nested_walk(dma, slot, addr, viommu__walk_want(access), &h))
+		return false;
+	dma->stats.reads += h.reads;
+	tlb_fill(dma, slot, pasid, addr, h.addr, h.page_lg2, h.perm);
+	out->host = (void *)(uintptr_t)h.addr;
+	out->bytes = BIT64(h.page_lg2) - (addr & (BIT64(h.page_lg2) - 1));
+	return true;
+}
+
+/* No cache had it, or it is nothing for them: by the tables. */
+static __attribute__((noinline)) int miss_slow(struct viommu_dma *dma, struct viommu_device *dev,
+					       uint32_t pasid, uint64_t addr, uint32_t access,
+					       struct viommu_dma_span *out)
 {
 	struct viommu_walk_result wr;
 	struct slot *slot;
 	int ret;
 
-	if (second_hit(dma, dev, pasid, addr, access, out))
-		return 0;
 	if (pasid > VIOMMU_PASID_MAX && pasid != VIOMMU_NO_PASID)
 		return -EINVAL;
 	if (access & ~(VIOMMU_READ | VIOMMU_WRITE | VIOMMU_EXEC | VIOMMU_PRIV | VIOMMU_ATOMIC |
@@ -417,17 +453,9 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	ret = viommu__dma_slot(dma, dev, pasid, addr, access, &slot);
 	if (ret)
 		return ret;
-	if (slot->kind == SLOT_NESTED && cacheable(addr) && !(access & VIOMMU_ZERO_LENGTH)) {
-		struct viommu__hit hit;
-
-		if (likely(nested_walk(dma, slot, addr, viommu__walk_want(access), &hit))) {
-			dma->stats.reads += hit.reads;
-			tlb_fill(dma, slot, pasid, addr, hit.addr, hit.page_lg2, hit.perm);
-			out->host = (void *)(uintptr_t)hit.addr;
-			out->bytes = BIT64(hit.page_lg2) - (addr & (BIT64(hit.page_lg2) - 1));
-			return 0;
-		}
-	}
+	if ((slot->kind & ~SLOT_LARGE) == SLOT_NESTED && cacheable(addr) &&
+	    !(access & VIOMMU_ZERO_LENGTH) && nested_miss(dma, slot, pasid, addr, access, out))
+		return 0;
 	ret = viommu__dma_walk(dma, slot, addr, access, &wr);
 	if (ret)
 		return viommu__dma_fault(dma, &wr.fault, dev, pasid, access, addr);
@@ -437,4 +465,26 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	out->host = wr.host;
 	out->bytes = BIT64(wr.page_lg2) - (addr & (BIT64(wr.page_lg2) - 1));
 	return 0;
+}
+
+int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+		     uint64_t addr, uint32_t access, struct viommu_dma_span *out)
+{
+	struct slot *slot = slot_find(dma, dev, pasid);
+	bool plain = access - 1 <= (VIOMMU_READ | VIOMMU_WRITE) - 1;
+	bool looked = plain && slot->seq == dma->marker.seq;
+
+	if (unlikely(!slot_good(dma, slot, slot_key(dev, pasid)) || !cacheable(addr) ||
+		     access > NEED_MAX))
+		return miss_slow(dma, dev, pasid, addr, access, out);
+	if (second_hit(dma, slot, addr, access, !looked, out))
+		return 0;
+	/* The usual miss: a process's next page. */
+	if (likely(plain && (slot->kind & ~SLOT_LARGE) == SLOT_NESTED &&
+		   pasid != VIOMMU_NO_PASID) &&
+	    likely(nested_miss(dma, slot, pasid, addr, access, out))) {
+		dma->stats.misses++;
+		return 0;
+	}
+	return miss_slow(dma, dev, pasid, addr, access, out);
 }

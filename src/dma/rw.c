@@ -118,25 +118,23 @@ static inline __attribute__((always_inline)) int transfer(struct access *a, uint
 }
 
 /*
- * The small access that one page serves, on a hit: the same as transfer(), without what it may
- * need.
+ * The access that one small page serves, on a hit: the same as transfer(), without what it may
+ * need. A section of its own, so the generations are read.
  */
-static inline __attribute__((always_inline)) bool small_hit(struct viommu_dma *dma,
-							    struct viommu_device *dev,
-							    uint32_t pasid, uint64_t addr,
-							    void *buf, size_t bytes, uint32_t flags,
-							    enum direction dir)
+static inline __attribute__((always_inline)) bool page_hit(struct viommu_dma *dma,
+							   struct viommu_device *dev,
+							   uint32_t pasid, uint64_t addr, void *buf,
+							   size_t bytes, enum direction dir)
 {
 	const uint64_t need = dir == TO_MEMORY ? VIOMMU_PERM_W : VIOMMU_PERM_R;
-	struct slot *slot = slot_of(dma, dev, pasid);
-	uint64_t tag, val, lost;
+	struct slot *slot = slot_find(dma, dev, pasid);
+	uint64_t tag, val;
 	uint8_t *host;
 	bool ok = false;
 
-	if (unlikely(flags || !bytes || (addr & 4095) + bytes > 4096 || !cacheable(addr)))
+	if (unlikely((addr & 4095) + bytes > 4096 || !cacheable(addr)))
 		return false;
 	viommu__marker_enter(&dma->marker);
-	lost = load_acquire(&dma->host->lost_seen);
 	if (unlikely(slot->key != slot_key(dev, pasid) || gen_sum(dma->host, slot) != slot->sum))
 		goto out;
 	tag = tag_4k(addr, slot->tag);
@@ -144,25 +142,37 @@ static inline __attribute__((always_inline)) bool small_hit(struct viommu_dma *d
 	if (unlikely(val & need))
 		goto out;
 	host = (uint8_t *)(uintptr_t)((val & ~MASK64(11, 0)) | (addr & 4095));
-	if (dir == TO_MEMORY)
+	if (bytes <= COPY_SMALL_MAX)
+		copy_small(dir == TO_MEMORY ? host : buf, dir == TO_MEMORY ? buf : host, bytes);
+	else if (dir == TO_MEMORY)
 		memcpy(host, buf, bytes);
 	else
 		memcpy(buf, host, bytes);
-	ok = viommu__mem_lost_count() == lost;
+	/* lost_seen cannot change in a section: who changes it drains first. */
+	ok = viommu__mem_lost_count() == load_acquire(&dma->host->lost_seen);
 out:
 	viommu__marker_leave(&dma->marker);
 	return ok;
 }
 
-static inline __attribute__((always_inline)) int access_linear(
-	struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr, void *buf,
-	size_t bytes, uint32_t flags, enum direction dir, struct viommu_dma_result *res)
+/* Small enough for copy_small(), and nothing special is asked: page_hit() without a frame. */
+static inline bool is_small(size_t bytes, uint32_t flags)
+{
+	return likely(bytes - 1 < COPY_SMALL_MAX && !flags);
+}
+
+static inline __attribute__((always_inline)) int linear(struct viommu_dma *dma,
+							struct viommu_device *dev, uint32_t pasid,
+							uint64_t addr, void *buf, size_t bytes,
+							uint32_t flags, enum direction dir,
+							struct viommu_dma_result *res)
 {
 	uint64_t done = 0, moved = 0;
 	struct access a;
 	int ret;
 
-	if (likely(small_hit(dma, dev, pasid, addr, buf, bytes, flags, dir))) {
+	if (likely(bytes > COPY_SMALL_MAX && !flags) &&
+	    page_hit(dma, dev, pasid, addr, buf, bytes, dir)) {
 		if (res)
 			res->done = bytes;
 		return 0;
@@ -181,20 +191,53 @@ static inline __attribute__((always_inline)) int access_linear(
 	return ret;
 }
 
+/*
+ * What page_hit() was not enough for. The parameters that do not fit registers stand in the object:
+ * then calling these is a jump, and the hit keeps nothing for it.
+ */
+static __attribute__((noinline)) int linear_read(struct viommu_dma *dma, struct viommu_device *dev,
+						 uint32_t pasid, uint64_t addr, void *buf,
+						 size_t bytes)
+{
+	return linear(dma, dev, pasid, addr, buf, bytes, dma->arg_flags, FROM_MEMORY, dma->arg_res);
+}
+
+static __attribute__((noinline)) int linear_write(struct viommu_dma *dma, struct viommu_device *dev,
+						  uint32_t pasid, uint64_t addr, const void *buf,
+						  size_t bytes)
+{
+	/* TO_MEMORY only reads the buffer. */
+	return linear(dma, dev, pasid, addr, (void *)(uintptr_t)buf, bytes, dma->arg_flags,
+		      TO_MEMORY, dma->arg_res);
+}
+
 int viommu_dma_read(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 		    uint64_t addr, void *buf, size_t bytes, uint32_t flags,
 		    struct viommu_dma_result *res)
 {
-	return access_linear(dma, dev, pasid, addr, buf, bytes, flags, FROM_MEMORY, res);
+	if (is_small(bytes, flags) && page_hit(dma, dev, pasid, addr, buf, bytes, FROM_MEMORY)) {
+		if (res)
+			res->done = bytes;
+		return 0;
+	}
+	dma->arg_flags = flags;
+	dma->arg_res = res;
+	return linear_read(dma, dev, pasid, addr, buf, bytes);
 }
 
 int viommu_dma_write(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 		     uint64_t addr, const void *buf, size_t bytes, uint32_t flags,
 		     struct viommu_dma_result *res)
 {
-	/* TO_MEMORY only reads the buffer. */
-	return access_linear(dma, dev, pasid, addr, (void *)(uintptr_t)buf, bytes, flags, TO_MEMORY,
-			     res);
+	if (is_small(bytes, flags) &&
+	    page_hit(dma, dev, pasid, addr, (void *)(uintptr_t)buf, bytes, TO_MEMORY)) {
+		if (res)
+			res->done = bytes;
+		return 0;
+	}
+	dma->arg_flags = flags;
+	dma->arg_res = res;
+	return linear_write(dma, dev, pasid, addr, buf, bytes);
 }
 
 static int access_vector(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
