@@ -253,7 +253,8 @@ static inline struct pair *gpa_pair(struct viommu_dma *dma, uint64_t gpa, unsign
 	return &dma->gpa_4k[(gpa >> 12 ^ gpa >> 19) % GPAS_4K];
 }
 
-static VIOMMU__INLINE bool nested_resolve(void *ctx, uint64_t gpa, unsigned int want,
+/* From the caches alone. */
+static VIOMMU__INLINE bool resolve_cached(void *ctx, uint64_t gpa, unsigned int want,
 					  struct viommu__hit *hit)
 {
 	struct nested *n = ctx;
@@ -273,6 +274,17 @@ static VIOMMU__INLINE bool nested_resolve(void *ctx, uint64_t gpa, unsigned int 
 		hit->perm = p->val & PERM_MASK;
 		return true;
 	}
+	return false;
+}
+
+static VIOMMU__INLINE bool nested_resolve(void *ctx, uint64_t gpa, unsigned int want,
+					  struct viommu__hit *hit)
+{
+	struct nested *n = ctx;
+	struct pair *p;
+
+	if (likely(resolve_cached(ctx, gpa, want, hit)))
+		return true;
 	if (unlikely(!cacheable(gpa) || !viommu__walk_own(n->ss, gpa, want, hit)))
 		return false;
 	p = gpa_pair(n->dma, gpa, hit->page_lg2);
@@ -467,8 +479,10 @@ static __attribute__((noinline)) int miss_slow(struct viommu_dma *dma, struct vi
 	return 0;
 }
 
-int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
-		     uint64_t addr, uint32_t access, struct viommu_dma_span *out)
+/* Not the usual miss: see viommu__dma_miss(). */
+static __attribute__((noinline)) int miss_general(struct viommu_dma *dma, struct viommu_device *dev,
+						  uint32_t pasid, uint64_t addr, uint32_t access,
+						  struct viommu_dma_span *out)
 {
 	struct slot *slot = slot_find(dma, dev, pasid);
 	bool plain = access - 1 <= (VIOMMU_READ | VIOMMU_WRITE) - 1;
@@ -479,7 +493,6 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 		return miss_slow(dma, dev, pasid, addr, access, out);
 	if (second_hit(dma, slot, addr, access, !looked, out))
 		return 0;
-	/* The usual miss: a process's next page. */
 	if (likely(plain && (slot->kind & ~SLOT_LARGE) == SLOT_NESTED &&
 		   pasid != VIOMMU_NO_PASID) &&
 	    likely(nested_miss(dma, slot, pasid, addr, access, out))) {
@@ -487,4 +500,55 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 		return 0;
 	}
 	return miss_slow(dma, dev, pasid, addr, access, out);
+}
+
+static VIOMMU__INLINE void note_nothing(void *ctx, unsigned int level, const uint64_t *table,
+					uint64_t cum)
+{
+	(void)ctx;
+	(void)level;
+	(void)table;
+	(void)cum;
+}
+
+/*
+ * The usual miss: another small page of a process whose last-level table and guest physical page
+ * are cached. One entry is read.
+ */
+int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+		     uint64_t addr, uint32_t access, struct viommu_dma_span *out)
+{
+	struct slot *slot = dma->last;
+	struct viommu__hit h;
+	struct nested n;
+	struct pair *p;
+	uint64_t tag;
+
+	if (unlikely(slot->key != slot_key(dev, pasid) || slot->seq != dma->marker.seq ||
+		     slot->kind != SLOT_NESTED || pasid == VIOMMU_NO_PASID ||
+		     access - 1 > (VIOMMU_READ | VIOMMU_WRITE) - 1 || !cacheable(addr)))
+		goto general;
+	p = table_1(dma, addr, slot->tag);
+	if (unlikely(p->tag != tag_2m(addr, slot->tag)))
+		goto general;
+	n.dma = dma;
+	n.ss = &slot->dom->stage;
+	n.gpa_tag = dma->more[slot - dma->slot].gpa_tag;
+	{
+		const struct viommu_stage fs = slot_fs(dma, slot);
+
+		if (unlikely(!viommu__walk_nested_from(
+			    &fs, addr, access, 1, (const uint64_t *)(uintptr_t)(p->val & ~CUM_BITS),
+			    ~CUM_BITS | p->val, resolve_cached, note_nothing, &n, &h)))
+			goto general;
+	}
+	dma->stats.misses++;
+	dma->stats.reads++;
+	tag = tag_4k(addr, slot->tag);
+	set_put(dma, set_4k(dma, tag), tag, align_down(h.addr, 4096) | DENY(h.perm));
+	out->host = (void *)(uintptr_t)h.addr;
+	out->bytes = 4096 - (addr & 4095);
+	return 0;
+general:
+	return miss_general(dma, dev, pasid, addr, access, out);
 }

@@ -171,12 +171,6 @@ static inline __attribute__((always_inline)) int linear(struct viommu_dma *dma,
 	struct access a;
 	int ret;
 
-	if (likely(bytes > COPY_SMALL_MAX && !flags) &&
-	    page_hit(dma, dev, pasid, addr, buf, bytes, dir)) {
-		if (res)
-			res->done = bytes;
-		return 0;
-	}
 	ret = check(pasid, addr, bytes, flags);
 	if (ret)
 		return ret;
@@ -211,6 +205,31 @@ static __attribute__((noinline)) int linear_write(struct viommu_dma *dma, struct
 		      TO_MEMORY, dma->arg_res);
 }
 
+/* Up to a page without anything special. */
+static __attribute__((noinline)) int page_read(struct viommu_dma *dma, struct viommu_device *dev,
+					       uint32_t pasid, uint64_t addr, void *buf,
+					       size_t bytes)
+{
+	if (page_hit(dma, dev, pasid, addr, buf, bytes, FROM_MEMORY)) {
+		if (dma->arg_res)
+			dma->arg_res->done = bytes;
+		return 0;
+	}
+	return linear_read(dma, dev, pasid, addr, buf, bytes);
+}
+
+static __attribute__((noinline)) int page_write(struct viommu_dma *dma, struct viommu_device *dev,
+						uint32_t pasid, uint64_t addr, const void *buf,
+						size_t bytes)
+{
+	if (page_hit(dma, dev, pasid, addr, (void *)(uintptr_t)buf, bytes, TO_MEMORY)) {
+		if (dma->arg_res)
+			dma->arg_res->done = bytes;
+		return 0;
+	}
+	return linear_write(dma, dev, pasid, addr, buf, bytes);
+}
+
 int viommu_dma_read(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 		    uint64_t addr, void *buf, size_t bytes, uint32_t flags,
 		    struct viommu_dma_result *res)
@@ -222,6 +241,8 @@ int viommu_dma_read(struct viommu_dma *dma, struct viommu_device *dev, uint32_t 
 	}
 	dma->arg_flags = flags;
 	dma->arg_res = res;
+	if (bytes - 1 < 4096 && !flags)
+		return page_read(dma, dev, pasid, addr, buf, bytes);
 	return linear_read(dma, dev, pasid, addr, buf, bytes);
 }
 
@@ -237,6 +258,8 @@ int viommu_dma_write(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	}
 	dma->arg_flags = flags;
 	dma->arg_res = res;
+	if (bytes - 1 < 4096 && !flags)
+		return page_write(dma, dev, pasid, addr, buf, bytes);
 	return linear_write(dma, dev, pasid, addr, buf, bytes);
 }
 
