@@ -37,9 +37,19 @@ VIOMMU_API void viommu_dma_free(struct viommu_dma *dma);
 #define VIOMMU_DMA_NO_WAIT     0x200u /* a page request does not park the access: -EAGAIN */
 #define VIOMMU_DMA_NO_PRI      0x400u /* no page request: a missing page is a fault */
 
+/*
+ * The access goes as a device with ATS makes it, by translation requests: what such a request gets
+ * an answer without error for (a missing page, a missing permission) ends the access as any fault
+ * does, but is not told to the host's fault callback. Needs VIOMMU_DEVICE_ATS.
+ */
+#define VIOMMU_DMA_ATS 0x800u
+
 struct viommu_dma_result {
-	uint64_t done;             /* bytes (fill, copy, read, write) or segments' bytes done */
-	struct viommu_fault fault; /* when VIOMMU_FAULTED was returned */
+	uint64_t done; /* bytes */
+	/* The rest only when VIOMMU_FAULTED was returned: */
+	struct viommu_fault fault;
+	uint32_t asked;    /* page requests sent for the page that faulted */
+	uint32_t response; /* VIOMMU_RESPONSE_* of the last of them */
 };
 
 /*

@@ -82,8 +82,8 @@ struct viommu_host_ops {
 	/*
 	 * DMA found no present PASID entry for (dev, pasid; VIOMMU_NO_PASID without). Bind it and
 	 * return 0: the access is retried once. Any other value: the access ends in *fault, which
-	 * holds the host's view and may be replaced (by what the guest's own tables say). Absence
-	 * is never cached.
+	 * holds the host's view and may be replaced (by what the guest's own tables say; sid,
+	 * pasid, addr, access and request stay those of the request). Absence is never cached.
 	 */
 	int (*miss)(void *ctx, struct viommu_device *dev, uint32_t pasid,
 		    struct viommu_fault *fault);
@@ -324,8 +324,9 @@ struct viommu_invalidate {
 	uint32_t flags;
 	struct viommu_hp hp;
 	uint32_t reserved;
-	uint64_t addr;  /* RANGE */
-	uint64_t bytes; /* RANGE; 0 = to the end */
+	uint64_t addr;             /* RANGE */
+	uint64_t bytes;            /* RANGE; 0 = to the end */
+	struct viommu_device *dev; /* PASID and RANGE: on this device alone; NULL = on every one */
 };
 
 /*
@@ -357,8 +358,9 @@ VIOMMU_API int viommu_host_page_response(struct viommu_device *dev,
  */
 VIOMMU_API unsigned viommu_host_expire_page_requests(struct viommu_host *host);
 /*
- * A group answered FAILURE makes the device stop asking (PCIe: Response Failure): missing pages are
- * faults until its page request interface is reset here.
+ * Reset the page request interface (PCIe: PRI reset): open groups are answered INVALID. It also
+ * ends the state that a FAILURE answer leaves (Response Failure), in which the device asks no more
+ * and missing pages are faults.
  */
 VIOMMU_API void viommu_device_pri_reset(struct viommu_device *dev);
 /* Page requests open now on this device. */

@@ -81,6 +81,8 @@ enum viommu_request {
 /* FPD set somewhere on the path and the reason is qualified: not to be recorded */
 #define VIOMMU_FAULT_FPD       0x01u
 #define VIOMMU_FAULT_HAS_PASID 0x02u
+/* The domain's memory or second stage was in the way: nothing a guest's tables or page can mend. */
+#define VIOMMU_FAULT_HOST 0x04u
 
 /* A fault, as the walker or the table path found it. Plain data; 48 bytes. */
 struct viommu_fault {

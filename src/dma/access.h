@@ -10,7 +10,7 @@
 
 #define ACCESS_FLAGS                                                               \
 	(VIOMMU_PRIV | VIOMMU_EXEC | VIOMMU_DMA_NO_ALLOCATE | VIOMMU_DMA_NO_WAIT | \
-	 VIOMMU_DMA_NO_PRI)
+	 VIOMMU_DMA_NO_PRI | VIOMMU_DMA_ATS)
 
 /* Most bytes moved in one section: what an invalidation may have to wait for. */
 #define SECTION_BYTES (UINT64_C(1) << 21)
@@ -20,7 +20,8 @@ struct access {
 	struct viommu_device *dev;
 	uint32_t pasid;
 	uint32_t flags;
-	uint32_t requests;
+	uint32_t asked;    /* page requests for the page at hand */
+	uint32_t response; /* to the last of them */
 	bool missed;
 	uint64_t lost; /* truncations known when the bytes were touched */
 	struct viommu_fault fault;
@@ -32,6 +33,13 @@ struct access {
  */
 int viommu__access_recover(struct access *a);
 
+/* Bytes were moved: the next page has its tries to itself. */
+static inline void access_progress(struct access *a)
+{
+	a->asked = 0;
+	a->missed = false;
+}
+
 static inline void access_init(struct access *a, struct viommu_dma *dma, struct viommu_device *dev,
 			       uint32_t pasid, uint32_t flags)
 {
@@ -39,8 +47,8 @@ static inline void access_init(struct access *a, struct viommu_dma *dma, struct 
 	a->dev = dev;
 	a->pasid = pasid;
 	a->flags = flags;
-	a->requests = 0;
-	a->missed = false;
+	a->response = 0;
+	access_progress(a);
 	a->lost = load_acquire(&dma->host->lost_seen);
 }
 
@@ -116,6 +124,8 @@ static inline void access_done(struct viommu_dma_result *res, uint64_t done, int
 	if (!res)
 		return;
 	res->done = done;
+	res->asked = a->asked;
+	res->response = a->response;
 	if (ret == VIOMMU_FAULTED)
 		res->fault = a->fault;
 }

@@ -294,7 +294,7 @@ static int devtlb_access(struct viommu_devtlb *tlb, struct viommu_dma *dma, uint
 	    (pasid > VIOMMU_PASID_MAX && pasid != VIOMMU_NO_PASID) ||
 	    (pasid == VIOMMU_NO_PASID && (flags & VIOMMU_PRIV)) || dma->host != tlb->dev->host)
 		return -EINVAL;
-	access_init(&a, dma, tlb->dev, pasid, flags);
+	access_init(&a, dma, tlb->dev, pasid, flags | VIOMMU_DMA_ATS);
 	while (done < bytes && !ret) {
 		/* A section a page: look-up and use of an entry stand in the same one. */
 		viommu__marker_enter(&dma->marker);
@@ -309,7 +309,7 @@ static int devtlb_access(struct viommu_devtlb *tlb, struct viommu_dma *dma, uint
 					   flags & VIOMMU_DMA_NO_ALLOCATE);
 			if (access_whole(&a)) {
 				done += n;
-				a.requests = 0;
+				access_progress(&a);
 			} else {
 				viommu__access_lost(&a);
 			}

@@ -78,7 +78,7 @@ static bool recoverable(const struct viommu_fault *fault)
 {
 	enum viommu_outcome o;
 
-	if (fault->stage == VIOMMU_STAGE_PATH)
+	if (fault->stage == VIOMMU_STAGE_PATH || (fault->flags & VIOMMU_FAULT_HOST))
 		return false;
 	o = viommu_fault_outcome(fault->reason, VIOMMU_REQ_TRANSLATION);
 	return o == VTD_OUT_S0 || o == VTD_OUT_SP;
@@ -88,6 +88,37 @@ static bool absent(const struct viommu_fault *fault)
 {
 	return fault->stage == VIOMMU_STAGE_PATH &&
 	       (fault->reason == VTD_FR_PE_NP || fault->reason == VTD_FR_PDIR_NP);
+}
+
+/* The callback may bind, and may say the fault; who asked for what stays. */
+static int miss(struct access *a)
+{
+	const struct viommu_host_ops *ops = &a->dma->host->ops;
+	const struct viommu_fault asked = a->fault;
+
+	if (a->missed || !ops->miss)
+		return -EPERM;
+	a->missed = true;
+	if (!ops->miss(ops->ctx, a->dev, a->pasid, &a->fault))
+		return 0;
+	a->fault.sid = asked.sid;
+	a->fault.pasid = asked.pasid;
+	a->fault.addr = asked.addr;
+	a->fault.access = asked.access;
+	a->fault.request = asked.request;
+	return -EPERM;
+}
+
+/* Is it to be told? By translation requests, only what those end in an error for. */
+static bool recorded(const struct access *a)
+{
+	uint8_t reason = a->fault.reason;
+
+	if (a->fault.flags & VIOMMU_FAULT_FPD)
+		return false;
+	if (!(a->flags & VIOMMU_DMA_ATS))
+		return true;
+	return viommu_fault_is_logged(reason, viommu_fault_outcome(reason, VIOMMU_REQ_TRANSLATION));
 }
 
 /* Nothing but an answer to a page request is waited for here. Outside of any section. */
@@ -103,18 +134,14 @@ static int recover(struct access *a)
 		a->lost = load_acquire(&host->lost_seen);
 		return 0;
 	}
-	if (absent(&a->fault)) {
-		if (a->missed || !host->ops.miss)
-			return -EPERM;
-		a->missed = true;
-		return host->ops.miss(host->ops.ctx, a->dev, a->pasid, &a->fault) ? -EPERM : 0;
-	}
+	if (absent(&a->fault))
+		return miss(a);
 	if ((a->dev->flags & VIOMMU_DEVICE_PRI) && !(a->flags & VIOMMU_DMA_NO_PRI) &&
-	    recoverable(&a->fault) && a->requests < MAX_REQUESTS) {
-		a->requests++;
+	    recoverable(&a->fault) && a->asked < MAX_REQUESTS) {
+		a->asked++;
 		a->dma->stats.page_requests++;
 		return viommu__request_page(a->dev, a->pasid, a->fault.addr, a->fault.access,
-					    a->flags & VIOMMU_DMA_NO_WAIT);
+					    a->flags & VIOMMU_DMA_NO_WAIT, &a->response);
 	}
 	return -EPERM;
 }
@@ -128,7 +155,7 @@ int viommu__access_recover(struct access *a)
 	ret = recover(a);
 	if (ret && ret != -EAGAIN) {
 		a->dma->stats.faults++;
-		if (!(a->fault.flags & VIOMMU_FAULT_FPD) && ops->fault)
+		if (recorded(a) && ops->fault)
 			ops->fault(ops->ctx, a->dev, &a->fault);
 		ret = VIOMMU_FAULTED;
 	}

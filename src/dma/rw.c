@@ -9,13 +9,16 @@
 #include "dma/access.h"
 #include "dma/copy.h"
 
-static int check(uint32_t pasid, uint64_t addr, uint64_t bytes, uint32_t flags)
+static int check(const struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint64_t bytes,
+		 uint32_t flags)
 {
 	uint64_t last;
 
 	if (flags & ~ACCESS_FLAGS)
 		return -EINVAL;
 	if (pasid == VIOMMU_NO_PASID && (flags & VIOMMU_PRIV))
+		return -EINVAL;
+	if ((flags & VIOMMU_DMA_ATS) && !(dev->flags & VIOMMU_DEVICE_ATS))
 		return -EINVAL;
 	/*
 	 * Two's complement: a range that wraps leaves the canonical addresses at its first end
@@ -111,7 +114,7 @@ static inline __attribute__((always_inline)) int transfer(struct access *a, uint
 		buf += span.bytes;
 		bytes -= span.bytes;
 		*done += span.bytes;
-		a->requests = 0;
+		access_progress(a);
 		breathe(a->dma, moved, span.bytes);
 	}
 	return 0;
@@ -171,7 +174,7 @@ static inline __attribute__((always_inline)) int linear(struct viommu_dma *dma,
 	struct access a;
 	int ret;
 
-	ret = check(pasid, addr, bytes, flags);
+	ret = check(dev, pasid, addr, bytes, flags);
 	if (ret)
 		return ret;
 	access_init(&a, dma, dev, pasid, flags);
@@ -273,7 +276,7 @@ static int access_vector(struct viommu_dma *dma, struct viommu_device *dev, uint
 	size_t i;
 
 	for (i = 0; i < nr; i++) {
-		ret = check(pasid, seg[i].addr, seg[i].bytes, flags);
+		ret = check(dev, pasid, seg[i].addr, seg[i].bytes, flags);
 		if (ret)
 			return ret;
 	}
@@ -322,7 +325,7 @@ int viommu_dma_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t 
 	uint64_t done = 0, moved = 0;
 	struct viommu_dma_span span;
 	struct access a;
-	int ret = check(pasid, addr, bytes, flags);
+	int ret = check(dev, pasid, addr, bytes, flags);
 
 	if (ret)
 		return ret;
@@ -343,7 +346,7 @@ int viommu_dma_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t 
 			continue;
 		}
 		done += span.bytes;
-		a.requests = 0;
+		access_progress(&a);
 		breathe(dma, &moved, span.bytes);
 	}
 	viommu__marker_leave(&dma->marker);
@@ -415,9 +418,9 @@ int viommu_dma_copy(struct viommu_dma *dma, struct viommu_device *dev, uint32_t 
 	struct access from, to, *side = &from;
 	int ret;
 
-	ret = check(src_pasid, src, bytes, flags);
+	ret = check(dev, src_pasid, src, bytes, flags);
 	if (!ret)
-		ret = check(dst_pasid, dst, bytes, flags);
+		ret = check(dev, dst_pasid, dst, bytes, flags);
 	if (ret)
 		return ret;
 	access_init(&from, dma, dev, src_pasid, flags);
@@ -432,7 +435,8 @@ int viommu_dma_copy(struct viommu_dma *dma, struct viommu_device *dev, uint32_t 
 		if (ret)
 			break;
 		done += step;
-		from.requests = to.requests = 0;
+		access_progress(&from);
+		access_progress(&to);
 		breathe(dma, &moved, step);
 	}
 	viommu__marker_leave(&dma->marker);
@@ -469,7 +473,7 @@ int viommu_dma_atomic(struct viommu_dma *dma, struct viommu_device *dev, uint32_
 {
 	struct viommu_dma_span span;
 	struct access a;
-	int ret = check(pasid, addr, bytes, flags);
+	int ret = check(dev, pasid, addr, bytes, flags);
 
 	if (ret)
 		return ret;

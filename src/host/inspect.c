@@ -32,6 +32,16 @@ void viommu__bind_stack(const struct viommu_domain *dom, const struct stages *ex
 	out->nr = (uint32_t)(st - out->stage);
 }
 
+/* Was it the last stage, the domain's, or its denial of a table that lies right above it? */
+static bool by_domain(const struct viommu_stack *stack, const struct viommu_fault *fault)
+{
+	if (fault->stage + 1u == stack->nr)
+		return true;
+	return fault->stage + 2u == stack->nr &&
+	       (fault->reason == VTD_FR_FS_ROOT_SS_READ || fault->reason == VTD_FR_FS_SS_READ ||
+		fault->reason == VTD_FR_FS_SS_WRITE);
+}
+
 int viommu__bind_walk(const struct viommu_domain *dom, const struct stages *ext,
 		      const struct viommu_stage *fs, bool hpa_output, uint64_t addr,
 		      uint32_t access, uint32_t flags, struct viommu_recorder *rec,
@@ -42,8 +52,12 @@ int viommu__bind_walk(const struct viommu_domain *dom, const struct stages *ext,
 	int ret = 0;
 
 	viommu__bind_stack(dom, ext, fs, hpa_output, &stack);
-	if (!hpa_output)
-		return viommu__walk(&stack, addr, access, flags, rec, wr);
+	if (!hpa_output) {
+		ret = viommu__walk(&stack, addr, access, flags, rec, wr);
+		if (ret == VIOMMU_FAULTED && by_domain(&stack, &wr->fault))
+			wr->fault.flags |= VIOMMU_FAULT_HOST;
+		return ret;
+	}
 	token = viommu__mem_enter(dom->mem);
 	if (stack.nr) {
 		ret = viommu__walk(&stack, addr, access, flags, rec, wr);
@@ -83,6 +97,7 @@ int viommu__hpa_check(const struct viommu_domain *dom, const struct viommu_stack
 	 */
 	wr->fault = (struct viommu_fault){
 		.reason = VTD_FR_PT_BEYOND_HAW,
+		.flags = VIOMMU_FAULT_HOST,
 		.stage = (uint8_t)(stack->nr ? stack->nr - 1 : 0),
 		.stage_addr = wr->out,
 	};

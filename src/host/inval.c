@@ -61,7 +61,8 @@ static void drop_pasid(struct viommu_host *host, struct viommu_domain *dom,
 		struct viommu_device *dev = container_of(l, struct viommu_device, link);
 		struct record *rec = viommu__record(dev, pasid);
 
-		if (!rec || rec->state != RECORD_BOUND || rec->dom != dom)
+		if (!rec || rec->state != RECORD_BOUND || rec->dom != dom ||
+		    (inv->dev && inv->dev != dev))
 			continue;
 		if (!(inv->flags & VIOMMU_INVALIDATE_ONLY_DEVICE))
 			gen_bump(&rec->gen);

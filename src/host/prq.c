@@ -136,7 +136,7 @@ static int request_allowed(struct viommu_device *dev, uint32_t pasid)
 }
 
 int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
-			 int no_wait)
+			 int no_wait, uint32_t *response)
 {
 	struct viommu_host *host = dev->host;
 	struct viommu_page_request up;
@@ -162,6 +162,7 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 		}
 	}
 	if (r->state == REQUEST_ANSWERED) { /* the failure of an earlier no_wait */
+		*response = r->code;
 		r->state = REQUEST_FREE;
 		dev->unclaimed--;
 		pthread_mutex_unlock(&dev->request_lock);
@@ -213,6 +214,7 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 	pthread_mutex_lock(&dev->request_lock);
 	while (r->state == REQUEST_OPEN)
 		pthread_cond_wait(&dev->request_cond, &dev->request_lock);
+	*response = r->code;
 	if (r->code != VIOMMU_RESPONSE_SUCCESS)
 		err = -EPERM;
 	if (--r->waiters == 0) {
@@ -273,6 +275,7 @@ unsigned viommu_host_expire_page_requests(struct viommu_host *host)
 
 void viommu_device_pri_reset(struct viommu_device *dev)
 {
+	viommu__requests_end(dev, 0, 1, VIOMMU_RESPONSE_INVALID);
 	pthread_mutex_lock(&dev->request_lock);
 	dev->pri_off = 0;
 	unclaimed_drop(dev, 0, 1);

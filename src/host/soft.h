@@ -257,6 +257,6 @@ void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, ui
  * with no_wait). -EPERM: answered with a failure, or the device may not ask: the access faults.
  */
 int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
-			 int no_wait);
+			 int no_wait, uint32_t *response);
 
 #endif /* VIOMMU_HOST_SOFT_H */
