@@ -9,8 +9,10 @@ static void count_fault(void *ctx, struct viommu_device *dev, const struct viomm
 	struct world *w = ctx;
 
 	(void)dev;
+	pthread_mutex_lock(&w->lock);
 	w->fault = *fault;
 	w->faults++;
+	pthread_mutex_unlock(&w->lock);
 }
 
 void world_open(struct world *w, const struct world_config *config)
@@ -31,6 +33,7 @@ void world_open(struct world *w, const struct world_config *config)
 	hc.cap = viommu_host_default_cap() & ~c->cap_clear;
 	hc.ecap = viommu_host_default_ecap() & ~c->ecap_clear;
 	memset(w, 0, sizeof(*w));
+	pthread_mutex_init(&w->lock, NULL);
 	if (!hc.ops.fault) {
 		hc.ops.fault = count_fault;
 		hc.ops.ctx = hc.ops.ctx ? hc.ops.ctx : w;
@@ -54,6 +57,7 @@ void world_close(struct world *w)
 	viommu_host_free(w->host);
 	viommu_mem_free(w->mem);
 	tables_free(&w->ram);
+	pthread_mutex_destroy(&w->lock);
 }
 
 uint64_t world_page(struct world *w)

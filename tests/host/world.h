@@ -6,6 +6,8 @@
 #ifndef VIOMMU_TEST_WORLD_H
 #define VIOMMU_TEST_WORLD_H
 
+#include <pthread.h>
+
 #include <viommu/viommu.h>
 #include "lib/tables.h"
 #include "lib/test.h"
@@ -23,6 +25,7 @@ struct world {
 	struct viommu_dma *dma;
 	struct viommu_hp hp;
 	struct tables_stage fs;    /* the process: identity windows, tables at their GPAs */
+	pthread_mutex_t lock;      /* of the two below: any DMA thread reports */
 	struct viommu_fault fault; /* last reported */
 	unsigned int faults;
 };
