@@ -121,47 +121,38 @@ static inline __attribute__((always_inline)) int transfer(struct access *a, uint
 }
 
 /*
- * The access that one small page serves, on a hit: the same as transfer(), without what it may
- * need. A section of its own, so the generations are read.
+ * The access that one small page serves, on a hit, in a section of its own: the same as transfer()
+ * without what it may need. Where the bytes lie, inside the section; or NULL, outside.
  */
-static inline __attribute__((always_inline)) bool page_hit(struct viommu_dma *dma,
-							   struct viommu_device *dev,
-							   uint32_t pasid, uint64_t addr, void *buf,
-							   size_t bytes, enum direction dir)
+static inline __attribute__((always_inline)) uint8_t *page_enter(struct viommu_dma *dma,
+								 struct viommu_device *dev,
+								 uint32_t pasid, uint64_t addr,
+								 size_t bytes, uint64_t need)
 {
-	const uint64_t need = dir == TO_MEMORY ? VIOMMU_PERM_W : VIOMMU_PERM_R;
-	struct slot *slot = slot_find(dma, dev, pasid);
+	struct slot *slot = dma->last;
 	uint64_t tag, val;
-	uint8_t *host;
-	bool ok = false;
 
-	if (unlikely((addr & 4095) + bytes > 4096 || !cacheable(addr)))
-		return false;
+	if (unlikely(slot->key != slot_key(dev, pasid) || (addr & 4095) + bytes > 4096 ||
+		     !cacheable(addr)))
+		return NULL;
 	viommu__marker_enter(&dma->marker);
-	if (unlikely(slot->key != slot_key(dev, pasid) || gen_sum(dma->host, slot) != slot->sum))
-		goto out;
 	tag = tag_4k(addr, slot->tag);
 	val = set_find(set_4k(dma, tag), tag);
-	if (unlikely(val & need))
-		goto out;
-	host = (uint8_t *)(uintptr_t)((val & ~MASK64(11, 0)) | (addr & 4095));
-	if (bytes <= COPY_SMALL_MAX)
-		copy_small(dir == TO_MEMORY ? host : buf, dir == TO_MEMORY ? buf : host, bytes);
-	else if (dir == TO_MEMORY)
-		memcpy(host, buf, bytes);
-	else
-		memcpy(buf, host, bytes);
-	/* lost_seen cannot change in a section: who changes it drains first. */
-	ok = viommu__mem_lost_count() == load_acquire(&dma->host->lost_seen);
-out:
-	viommu__marker_leave(&dma->marker);
-	return ok;
+	if (unlikely(gen_sum(dma->host, slot) != slot->sum || (val & need))) {
+		viommu__marker_leave(&dma->marker);
+		return NULL;
+	}
+	return (uint8_t *)(uintptr_t)((val & ~MASK64(11, 0)) | (addr & 4095));
 }
 
-/* Small enough for copy_small(), and nothing special is asked: page_hit() without a frame. */
-static inline bool is_small(size_t bytes, uint32_t flags)
+/* The end of it. False: a file lost pages meanwhile, so the bytes may not have been there. */
+static inline __attribute__((always_inline)) bool page_leave(struct viommu_dma *dma)
 {
-	return likely(bytes - 1 < COPY_SMALL_MAX && !flags);
+	/* lost_seen cannot change in a section: who changes it drains first. */
+	bool whole = viommu__mem_lost_count() == load_acquire(&dma->host->lost_seen);
+
+	viommu__marker_leave(&dma->marker);
+	return likely(whole);
 }
 
 static inline __attribute__((always_inline)) int linear(struct viommu_dma *dma,
@@ -189,81 +180,106 @@ static inline __attribute__((always_inline)) int linear(struct viommu_dma *dma,
 }
 
 /*
- * What page_hit() was not enough for. The parameters that do not fit registers stand in the object:
- * then calling these is a jump, and the hit keeps nothing for it.
+ * From here on a call may go on in another function. What does not fit registers stands in the
+ * object: then going on is a jump, and a hit keeps nothing for it.
  */
-static __attribute__((noinline)) int linear_read(struct viommu_dma *dma, struct viommu_device *dev,
-						 uint32_t pasid, uint64_t addr, void *buf,
-						 size_t bytes)
+#define REST_PARAMETERS                                                                   \
+	struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr, \
+		void *buf, size_t bytes
+
+static __attribute__((noinline)) int linear_read(REST_PARAMETERS)
 {
 	return linear(dma, dev, pasid, addr, buf, bytes, dma->arg_flags, FROM_MEMORY, dma->arg_res);
 }
 
-static __attribute__((noinline)) int linear_write(struct viommu_dma *dma, struct viommu_device *dev,
-						  uint32_t pasid, uint64_t addr, const void *buf,
-						  size_t bytes)
+static __attribute__((noinline)) int linear_write(REST_PARAMETERS)
 {
-	/* TO_MEMORY only reads the buffer. */
-	return linear(dma, dev, pasid, addr, (void *)(uintptr_t)buf, bytes, dma->arg_flags,
-		      TO_MEMORY, dma->arg_res);
+	return linear(dma, dev, pasid, addr, buf, bytes, dma->arg_flags, TO_MEMORY, dma->arg_res);
 }
 
-/* Up to a page without anything special. */
-static __attribute__((noinline)) int page_read(struct viommu_dma *dma, struct viommu_device *dev,
-					       uint32_t pasid, uint64_t addr, void *buf,
-					       size_t bytes)
+static inline int hit_done(struct viommu_dma *dma, size_t bytes)
 {
-	if (page_hit(dma, dev, pasid, addr, buf, bytes, FROM_MEMORY)) {
-		if (dma->arg_res)
-			dma->arg_res->done = bytes;
-		return 0;
-	}
-	return linear_read(dma, dev, pasid, addr, buf, bytes);
+	if (dma->arg_res)
+		dma->arg_res->done = bytes;
+	return 0;
 }
 
-static __attribute__((noinline)) int page_write(struct viommu_dma *dma, struct viommu_device *dev,
-						uint32_t pasid, uint64_t addr, const void *buf,
-						size_t bytes)
+/* Up to COPY_SMALL_MAX bytes. */
+static __attribute__((noinline)) int small_read(REST_PARAMETERS)
 {
-	if (page_hit(dma, dev, pasid, addr, (void *)(uintptr_t)buf, bytes, TO_MEMORY)) {
-		if (dma->arg_res)
-			dma->arg_res->done = bytes;
-		return 0;
-	}
-	return linear_write(dma, dev, pasid, addr, buf, bytes);
+	uint8_t *host = page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_R);
+
+	if (unlikely(!host))
+		return linear_read(dma, dev, pasid, addr, buf, bytes);
+	copy_small(buf, host, bytes);
+	if (!page_leave(dma))
+		return linear_read(dma, dev, pasid, addr, buf, bytes);
+	return hit_done(dma, bytes);
+}
+
+static __attribute__((noinline)) int small_write(REST_PARAMETERS)
+{
+	uint8_t *host = page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_W);
+
+	if (unlikely(!host))
+		return linear_write(dma, dev, pasid, addr, buf, bytes);
+	copy_small(host, buf, bytes);
+	if (!page_leave(dma))
+		return linear_write(dma, dev, pasid, addr, buf, bytes);
+	return hit_done(dma, bytes);
+}
+
+/* Up to a page. */
+static __attribute__((noinline)) int page_read(REST_PARAMETERS)
+{
+	uint8_t *host = page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_R);
+
+	if (unlikely(!host))
+		return linear_read(dma, dev, pasid, addr, buf, bytes);
+	memcpy(buf, host, bytes);
+	if (!page_leave(dma))
+		return linear_read(dma, dev, pasid, addr, buf, bytes);
+	return hit_done(dma, bytes);
+}
+
+static __attribute__((noinline)) int page_write(REST_PARAMETERS)
+{
+	uint8_t *host = page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_W);
+
+	if (unlikely(!host))
+		return linear_write(dma, dev, pasid, addr, buf, bytes);
+	memcpy(host, buf, bytes);
+	if (!page_leave(dma))
+		return linear_write(dma, dev, pasid, addr, buf, bytes);
+	return hit_done(dma, bytes);
 }
 
 int viommu_dma_read(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 		    uint64_t addr, void *buf, size_t bytes, uint32_t flags,
 		    struct viommu_dma_result *res)
 {
-	if (is_small(bytes, flags) && page_hit(dma, dev, pasid, addr, buf, bytes, FROM_MEMORY)) {
-		if (res)
-			res->done = bytes;
-		return 0;
-	}
 	dma->arg_flags = flags;
 	dma->arg_res = res;
-	if (bytes - 1 < 4096 && !flags)
-		return page_read(dma, dev, pasid, addr, buf, bytes);
-	return linear_read(dma, dev, pasid, addr, buf, bytes);
+	if (unlikely(bytes - 1 >= 4096 || flags))
+		return linear_read(dma, dev, pasid, addr, buf, bytes);
+	if (bytes <= COPY_SMALL_MAX)
+		return small_read(dma, dev, pasid, addr, buf, bytes);
+	return page_read(dma, dev, pasid, addr, buf, bytes);
 }
 
 int viommu_dma_write(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 		     uint64_t addr, const void *buf, size_t bytes, uint32_t flags,
 		     struct viommu_dma_result *res)
 {
-	if (is_small(bytes, flags) &&
-	    page_hit(dma, dev, pasid, addr, (void *)(uintptr_t)buf, bytes, TO_MEMORY)) {
-		if (res)
-			res->done = bytes;
-		return 0;
-	}
+	void *from = (void *)(uintptr_t)buf; /* only read */
+
 	dma->arg_flags = flags;
 	dma->arg_res = res;
-	if (bytes - 1 < 4096 && !flags)
-		return page_write(dma, dev, pasid, addr, buf, bytes);
-	return linear_write(dma, dev, pasid, addr, buf, bytes);
+	if (unlikely(bytes - 1 >= 4096 || flags))
+		return linear_write(dma, dev, pasid, addr, from, bytes);
+	if (bytes <= COPY_SMALL_MAX)
+		return small_write(dma, dev, pasid, addr, from, bytes);
+	return page_write(dma, dev, pasid, addr, from, bytes);
 }
 
 static int access_vector(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
