@@ -21,6 +21,9 @@
 #include "bench.h"
 #include "cmd.h"
 
+/* From parse(): no exit status yet. */
+#define GO_ON (-1)
+
 static const struct group {
 	const char *id;
 	const char *what;
@@ -282,40 +285,37 @@ static int count(int argc, char **argv, int i)
 	return bench_count(what, v);
 }
 
-int cmd_bench(int argc, char **argv)
+/* CMD_*, or GO_ON. */
+static int parse(struct bench *b, int argc, char **argv)
 {
-	struct bench b = { 0 };
 	const char *value, *why;
-	int i;
+	int i, status;
 
-	if (getrandom(&b.seed, 4, 0) < 0)
-		b.seed = 1;
 	for (i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--help")) {
 			print_help();
 			return CMD_OK;
 		} else if (!strcmp(argv[i], "--quick")) {
-			b.quick = true;
+			b->quick = true;
 		} else if (!strcmp(argv[i], "--json")) {
-			b.json = true;
+			b->json = true;
 		} else if (!strcmp(argv[i], "--only")) {
 			value = value_of(argc, argv, &i);
 			if (!value || !known_ids(value))
 				return cmd_usage("bench", "--only: '%s' is no list of ids",
 						 value ? value : "");
-			b.only = value;
+			b->only = value;
 		} else if (!strcmp(argv[i], "--seed")) {
 			value = value_of(argc, argv, &i);
 			if (!value)
 				return cmd_usage("bench", "--seed needs a number");
-			if (!cmd_number(value, &b.seed, &why))
+			if (!cmd_number(value, &b->seed, &why))
 				return cmd_usage("bench", "--seed: '%s': %s", value, why);
 		} else if (!strcmp(argv[i], "--peer")) {
-			int status;
-
 			value = value_of(argc, argv, &i);
-			status = value ? bench_peer_add(&b, value)
-				       : cmd_usage("bench", "--peer needs NAME=ADAPTER.so");
+			if (!value)
+				return cmd_usage("bench", "--peer needs NAME=ADAPTER.so");
+			status = bench_peer_add(b, value);
 			if (status != CMD_OK)
 				return status;
 		} else if (!strcmp(argv[i], "--count")) {
@@ -324,7 +324,22 @@ int cmd_bench(int argc, char **argv)
 			return cmd_usage("bench", "unknown argument '%s'", argv[i]);
 		}
 	}
-	b.rounds = b.quick ? 31 : 101;
-	b.slice_ns = b.quick ? 200000 : 500000;
-	return run(&b);
+	return GO_ON;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+	struct bench b = { 0 };
+	int status;
+
+	if (getrandom(&b.seed, 4, 0) < 0)
+		b.seed = 1;
+	status = parse(&b, argc, argv);
+	if (status == GO_ON) {
+		b.rounds = b.quick ? 31 : 101;
+		b.slice_ns = b.quick ? 200000 : 500000;
+		status = run(&b);
+	}
+	bench_peers_free(&b);
+	return status;
 }

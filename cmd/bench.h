@@ -317,11 +317,9 @@ void bench_bind(struct bench *b);       /* BIND */
 
 /* NAME=ADAPTER.so, see bench_peer.h. CMD_*. */
 int bench_peer_add(struct bench *b, const char *arg);
+void bench_peers_free(struct bench *b);
 void bench_peers(struct bench *b); /* P2 */
 
 /* Does `what` n times in a process of its own under callgrind; CMD_*. */
 int bench_count(const char *what, uint64_t n);
-/* Instructions an operation, from callgrind; negative if there is no valgrind. */
-double bench_instructions(const char *what);
-
 #endif /* VIOMMU_CMD_BENCH_H */

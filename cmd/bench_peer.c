@@ -14,6 +14,7 @@
 struct peer {
 	struct peer *next;
 	char name[32];
+	void *so;
 	void *(*open)(uint64_t iova, void *host, uint64_t pages);
 	void (*close)(void *peer);
 	void *(*translate)(void *peer, uint64_t iova);
@@ -51,11 +52,14 @@ int bench_peer_add(struct bench *b, const char *arg)
 
 	if (!path || path == arg || (size_t)(path - arg) >= sizeof(p->name) || !path[1])
 		return cmd_usage("bench", "--peer: '%s' is not NAME=ADAPTER.so", arg);
-	p = bench_alloc(sizeof(*p));
-	memcpy(p->name, arg, (size_t)(path - arg));
 	so = dlopen(path + 1, RTLD_NOW | RTLD_LOCAL);
 	if (!so)
 		return cmd_error("bench", "--peer: %s", dlerror());
+	p = bench_alloc(sizeof(*p));
+	p->so = so;
+	p->next = b->peers;
+	b->peers = p;
+	memcpy(p->name, arg, (size_t)(path - arg));
 	abi = dlsym(so, "viommu_peer_abi");
 	SYMBOL(p->open, so, "viommu_peer_open");
 	SYMBOL(p->close, so, "viommu_peer_close");
@@ -64,9 +68,18 @@ int bench_peer_add(struct bench *b, const char *arg)
 	SYMBOL(p->invalidate, so, "viommu_peer_invalidate");
 	if (!abi || *abi != 1 || !p->open || !p->close || !p->translate)
 		return cmd_error("bench", "--peer: %s is no adapter of version 1", path + 1);
-	p->next = b->peers;
-	b->peers = p;
 	return CMD_OK;
+}
+
+void bench_peers_free(struct bench *b)
+{
+	struct peer *p;
+
+	while ((p = b->peers)) {
+		b->peers = p->next;
+		dlclose(p->so);
+		free(p);
+	}
 }
 
 static uint64_t peer_run(void *ctx, uint64_t passes)

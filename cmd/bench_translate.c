@@ -321,29 +321,7 @@ static void hit_2m(struct bench *b, struct hit *h)
 	free(s);
 }
 
-static void hit_instructions(struct bench *b)
-{
-	static const struct {
-		const char *what, *name;
-		double goal;
-	} counts[] = {
-		{ "translate", "hit, instructions of loop and call", 60 },
-		{ "read64", "read of 64 B, instructions", 0 },
-		{ "invalidate", "invalidation of a PASID, instructions", 0 },
-	};
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(counts); i++) {
-		double n = bench_instructions(counts[i].what);
-
-		if (n < 0) {
-			bench_note(b, "instructions", "not counted: no valgrind");
-			return;
-		}
-		bench_row_value(b, "P1", counts[i].name, n, "instr",
-				counts[i].goal > 0 ? GOAL_AT_MOST : GOAL_NONE, counts[i].goal);
-	}
-}
+static void hit_instructions(struct bench *b);
 
 void bench_hit(struct bench *b)
 {
@@ -483,7 +461,7 @@ static void count_translate(struct hit *h, uint64_t n)
 	h->x.errors += ret != 0;
 }
 
-static uint64_t count_read64(struct hit *h, uint64_t n)
+static void count_read64(struct hit *h, uint64_t n)
 {
 	uint8_t buf[64];
 
@@ -491,7 +469,7 @@ static uint64_t count_read64(struct hit *h, uint64_t n)
 		h->x.errors += viommu_dma_read(h->x.dma, h->x.dev, h->x.pasid,
 					       h->stream.addr[n % STREAM] & ~UINT64_C(63), buf,
 					       sizeof(buf), 0, NULL) != 0;
-	return buf[0];
+	h->x.sum += buf[0];
 }
 
 static void count_invalidate(struct hit *h, uint64_t n)
@@ -507,20 +485,31 @@ static void count_invalidate(struct hit *h, uint64_t n)
 		h->x.errors += viommu_host_invalidate(h->vm.host, h->vm.dom, &inv) != 0;
 }
 
+static const struct {
+	const char *what;
+	void (*run)(struct hit *h, uint64_t n);
+	const char *name;
+	double goal;
+} counts[] = {
+	{ "translate", count_translate, "hit, instructions of call and loop", 60 },
+	{ "read64", count_read64, "read of 64 B, instructions", 0 },
+	{ "invalidate", count_invalidate, "invalidation of a PASID, instructions", 0 },
+};
+
 int bench_count(const char *what, uint64_t n)
 {
 	struct bench b = { .rng = 1 };
-	struct hit *h = bench_alloc(sizeof(*h));
+	struct hit *h;
+	size_t i;
 
-	hit_open(&b, h);
-	if (!strcmp(what, "translate"))
-		count_translate(h, n);
-	else if (!strcmp(what, "read64"))
-		b.checksum += count_read64(h, n);
-	else if (!strcmp(what, "invalidate"))
-		count_invalidate(h, n);
-	else
+	for (i = 0; i < ARRAY_SIZE(counts); i++)
+		if (!strcmp(what, counts[i].what))
+			break;
+	if (i == ARRAY_SIZE(counts))
 		return cmd_usage("bench", "--count: there is no '%s'", what);
+	h = bench_alloc(sizeof(*h));
+	hit_open(&b, h);
+	counts[i].run(h, n);
 	xlate_check(&b, &h->x, what);
 	vm_close(&h->vm);
 	free(h);
@@ -557,7 +546,8 @@ static double collected(const char *what, uint64_t n)
 	return pclose(f) == 0 ? ir : -1;
 }
 
-double bench_instructions(const char *what)
+/* Per operation; negative if there is no valgrind. */
+static double instructions(const char *what)
 {
 	const uint64_t n1 = 10 * STREAM, n2 = 60 * STREAM;
 	double a = collected(what, n1), b;
@@ -566,4 +556,20 @@ double bench_instructions(const char *what)
 		return -1;
 	b = collected(what, n2);
 	return b < 0 ? -1 : (b - a) / (double)(n2 - n1);
+}
+
+static void hit_instructions(struct bench *b)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(counts); i++) {
+		double n = instructions(counts[i].what);
+
+		if (n < 0) {
+			bench_note(b, "P1", "instructions are not counted: no valgrind");
+			return;
+		}
+		bench_row_value(b, "P1", counts[i].name, n, "instr",
+				counts[i].goal > 0 ? GOAL_AT_MOST : GOAL_NONE, counts[i].goal);
+	}
 }
