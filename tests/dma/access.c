@@ -355,6 +355,34 @@ static void holes_and_read_only_regions_are_the_hosts(void **state)
 	world_close(&w);
 }
 
+static void a_hole_is_not_asked_for(void **state)
+{
+	const struct world_config config = {
+		.device_flags = VIOMMU_DEVICE_PASID | VIOMMU_DEVICE_ATS | VIOMMU_DEVICE_PRI,
+	};
+	struct viommu_dma_result res;
+	struct viommu_dma_stats s;
+	struct world w;
+	uint32_t v;
+
+	(void)state;
+	world_open(&w, &config);
+	assert_int_equal(tables_map(&w.fs, WORLD_VA, 0x50000000, 12, TABLES_RWU), 0);
+	assert_int_equal(world_bind(&w, 5), 0);
+	assert_int_equal(rd(&w, WORLD_VA, &v, 4, 0, &res), VIOMMU_FAULTED);
+	assert_int_equal(res.asked, 0);
+	viommu_dma_stats(w.dma, &s);
+	assert_int_equal(s.page_requests, 0);
+	/*
+	 * A page that the guest's own tables lack is: here nobody answers but the host, with
+	 * INVALID.
+	 */
+	assert_int_equal(rd(&w, WORLD_VA + 4096, &v, 4, 0, &res), VIOMMU_FAULTED);
+	assert_int_equal(res.asked, 1);
+	assert_int_equal(res.response, VIOMMU_RESPONSE_INVALID);
+	world_close(&w);
+}
+
 struct message {
 	unsigned int count;
 	uint64_t addr;
@@ -638,6 +666,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(names_that_do_not_exist_fault_in_the_path),
 	cmocka_unit_test(an_address_that_is_not_canonical_never_hits),
 	cmocka_unit_test(holes_and_read_only_regions_are_the_hosts),
+	cmocka_unit_test(a_hole_is_not_asked_for),
 	cmocka_unit_test(requests_without_pasid_have_four_kinds_and_a_window),
 	cmocka_unit_test(a_guest_that_is_a_host_makes_three_stages),
 	cmocka_unit_test(many_pasids_and_pages_keep_their_own_bytes),
