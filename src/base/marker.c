@@ -52,7 +52,8 @@ void viommu__marker_del(struct viommu__markers *ms, struct viommu__marker *m)
 	pthread_mutex_unlock(&ms->lock);
 }
 
-static inline void membarrier_all(void)
+#ifndef VIOMMU_MARKER_SEQCST
+static void membarrier_all(void)
 {
 	if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0)
 		return;
@@ -60,6 +61,7 @@ static inline void membarrier_all(void)
 	VIOMMU_ASSERT(membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0);
 	VIOMMU_ASSERT(membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0);
 }
+#endif
 
 static void marker_wait(struct viommu__marker *m)
 {

@@ -29,13 +29,25 @@ static void take_down(void *ctx, struct viommu_device *dev, const struct viommu_
 	pthread_mutex_unlock(&vm->lock);
 }
 
+/* Several threads may fault at once. */
+static void fault(void *ctx, struct viommu_device *dev, const struct viommu_fault *f)
+{
+	struct vm *vm = ctx;
+
+	(void)dev;
+	pthread_mutex_lock(&vm->lock);
+	vm->w.fault = *f;
+	vm->w.faults++;
+	pthread_mutex_unlock(&vm->lock);
+}
+
 static void vm_open_with(struct vm *vm,
 			 void (*handler)(void *ctx, struct viommu_device *dev,
 					 const struct viommu_page_request *req),
 			 uint32_t max_page_requests)
 {
 	struct world_config c = { .device_flags = PRI_DEVICE,
-				  .ops = { .ctx = vm, .page_request = handler },
+				  .ops = { .ctx = vm, .page_request = handler, .fault = fault },
 				  .max_page_requests = max_page_requests };
 
 	memset(vm, 0, sizeof(*vm));
