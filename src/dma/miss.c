@@ -531,6 +531,7 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	p = table_1(dma, addr, slot->tag);
 	if (unlikely(p->tag != tag_2m(addr, slot->tag)))
 		goto general;
+	h.reads = 0;
 	n.dma = dma;
 	n.ss = &slot->dom->stage;
 	n.gpa_tag = dma->more[slot - dma->slot].gpa_tag;
