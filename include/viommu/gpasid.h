@@ -301,6 +301,10 @@ struct viommu_gpasid_inv_info_v55 { /* 48 bytes */
 	} granu;
 };
 
+/*
+ * The IOTLB is the domain's: what is dropped from it is dropped for the PASID on every device, and
+ * from their own caches. DEV_IOTLB alone drops from the cache of dev.
+ */
 VIOMMU_API int viommu_gpasid_invalidate(struct viommu_domain *dom, struct viommu_device *dev,
 					const void *data, size_t bytes);
 VIOMMU_API int viommu_gpasid_invalidate_v55(struct viommu_domain *dom, struct viommu_device *dev,

@@ -538,8 +538,10 @@ static int inv_run(struct viommu_domain *dom, struct viommu_device *dev, const s
 			return err;
 		if (a->info.flags & VIOMMU_GPASID_INV_LEAF)
 			inv.flags |= VIOMMU_INVALIDATE_LEAF;
-		if (a->cache == VIOMMU_GPASID_CACHE_DEV_IOTLB)
+		if (a->cache == VIOMMU_GPASID_CACHE_DEV_IOTLB) {
 			inv.flags |= VIOMMU_INVALIDATE_ONLY_DEVICE;
+			inv.dev = dev;
+		}
 	}
 	return viommu_host_invalidate(dom->host, dom, &inv);
 }

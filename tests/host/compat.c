@@ -547,6 +547,7 @@ static void bind_refuses_what_the_host_lacks(void **state)
 	}
 	d = bind_data(&vm);
 	d.vtd.flags = wpe_sre;
+	ROW("GP-VTB-04", EINVAL, bind(&vm, V55, &d));
 	assert_int_equal(bind(&vm, ARGSZ, &d), 0);
 	vm_close(&vm);
 
@@ -1167,7 +1168,7 @@ static void tell(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes)
 	told->bytes = bytes;
 }
 
-static struct viommu_device *listening_device(struct vm *vm, struct told *told)
+static struct viommu_device *listening_device_at(struct vm *vm, struct told *told, uint16_t sid)
 {
 	struct viommu_device *dev;
 
@@ -1175,13 +1176,49 @@ static struct viommu_device *listening_device(struct vm *vm, struct told *told)
 	assert_int_equal(viommu_device_new(vm->w.host,
 					   &(struct viommu_device_config){
 						   .size = sizeof(struct viommu_device_config),
-						   .sid = 0x40,
+						   .sid = sid,
 						   .flags = PRI_DEVICE,
 						   .ctx = told,
 						   .invalidate = tell },
 					   &dev),
 			 0);
 	return dev;
+}
+
+static struct viommu_device *listening_device(struct vm *vm, struct told *told)
+{
+	return listening_device_at(vm, told, 0x40);
+}
+
+static void the_device_cache_of_one_device_is_dropped(void **state)
+{
+	struct viommu_gpasid_bind_data b;
+	struct viommu_gpasid_inv_info d;
+	struct viommu_device *dev[2];
+	struct told told[2];
+	struct vm vm;
+
+	(void)state;
+	vm_open(&vm);
+	b = bind_data(&vm);
+	for (unsigned int i = 0; i < 2; i++) {
+		dev[i] = listening_device_at(&vm, &told[i], (uint16_t)(0x40 + i));
+		assert_int_equal(bind_on(vm.w.dom, dev[i], ARGSZ, &b), 0);
+	}
+	FOR_FORMS(form)
+	{
+		memset(told, 0, sizeof(told));
+		d = inv_addr(&vm);
+		d.cache = VIOMMU_GPASID_CACHE_DEV_IOTLB;
+		ROW("GP-VTI-05", 0, inv_on(vm.w.dom, dev[1], form, &d));
+		assert_int_equal(told[0].n, 0);
+		assert_int_equal(told[1].n, 1);
+		d.cache |= VIOMMU_GPASID_CACHE_IOTLB;
+		ROW("GP-VTI-05", 0, inv_on(vm.w.dom, dev[1], form, &d));
+		assert_int_equal(told[0].n, 1);
+		assert_int_equal(told[1].n, 2);
+	}
+	vm_close(&vm);
 }
 
 static void a_range_is_exact_in_whole_pages(void **state)
@@ -1229,6 +1266,9 @@ static void a_range_is_exact_in_whole_pages(void **state)
 		d.granu.addr.nb_granules = 0;
 		ROW("GP-VTI-14", EINVAL, inv(&vm, form, &d));
 		d.granu.addr.nb_granules = UINT64_C(1) << 52;
+		ROW("GP-VTI-14", EINVAL, inv(&vm, form, &d));
+		d.granu.addr.nb_granules = 2;
+		d.granu.addr.granule_size = (UINT64_C(1) << 63) + 4096;
 		ROW("GP-VTI-14", EINVAL, inv(&vm, form, &d));
 		d.granu.addr.nb_granules = 1;
 		d.granu.addr.granule_size = 0;
@@ -1689,6 +1729,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(invalidate_wants_a_nesting_domain_and_a_device),
 	cmocka_unit_test(invalidate_makes_the_new_page_seen),
 	cmocka_unit_test(invalidate_refuses_the_other_pairs_undone),
+	cmocka_unit_test(the_device_cache_of_one_device_is_dropped),
 	cmocka_unit_test(a_range_is_exact_in_whole_pages),
 	cmocka_unit_test(an_invalidation_names_its_pasid),
 	cmocka_unit_test(a_response_is_read_and_checked),
