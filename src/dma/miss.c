@@ -433,6 +433,14 @@ static inline bool nested_miss(struct viommu_dma *dma, struct slot *slot, uint32
 	return true;
 }
 
+/* A large page may reach from below into the window: the span does not. */
+static inline void window_cut(uint32_t pasid, uint64_t addr, struct viommu_dma_span *out)
+{
+	if (unlikely(pasid == VIOMMU_NO_PASID && addr < WINDOW_FIRST &&
+		     out->bytes > WINDOW_FIRST - addr))
+		out->bytes = WINDOW_FIRST - addr;
+}
+
 /* No cache had it, or it is nothing for them: by the tables. */
 static __attribute__((noinline)) int miss_slow(struct viommu_dma *dma, struct viommu_device *dev,
 					       uint32_t pasid, uint64_t addr, uint32_t access,
@@ -466,8 +474,10 @@ static __attribute__((noinline)) int miss_slow(struct viommu_dma *dma, struct vi
 	if (ret)
 		return ret;
 	if ((slot->kind & ~SLOT_LARGE) == SLOT_NESTED && cacheable(addr) &&
-	    !(access & VIOMMU_ZERO_LENGTH) && nested_miss(dma, slot, pasid, addr, access, out))
+	    !(access & VIOMMU_ZERO_LENGTH) && nested_miss(dma, slot, pasid, addr, access, out)) {
+		window_cut(pasid, addr, out);
 		return 0;
+	}
 	ret = viommu__dma_walk(dma, slot, addr, access, &wr);
 	if (ret)
 		return viommu__dma_fault(dma, &wr.fault, dev, pasid, access, addr);
@@ -476,6 +486,7 @@ static __attribute__((noinline)) int miss_slow(struct viommu_dma *dma, struct vi
 	tlb_fill(dma, slot, pasid, addr, (uintptr_t)wr.host, wr.page_lg2, wr.perm);
 	out->host = wr.host;
 	out->bytes = BIT64(wr.page_lg2) - (addr & (BIT64(wr.page_lg2) - 1));
+	window_cut(pasid, addr, out);
 	return 0;
 }
 
