@@ -3,13 +3,17 @@
 #ifndef VIOMMU_VIOMMU_H
 #define VIOMMU_VIOMMU_H
 
+#include <viommu/board.h>
 #include <viommu/dma.h>
+#include <viommu/dsa.h>
 #include <viommu/error.h>
 #include <viommu/gpasid.h>
+#include <viommu/guest.h>
 #include <viommu/host.h>
 #include <viommu/mem.h>
 #include <viommu/pasid.h>
 #include <viommu/path.h>
+#include <viommu/pci.h>
 #include <viommu/types.h>
 #include <viommu/vtd.h>
 #include <viommu/walk.h>

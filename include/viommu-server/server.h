@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * viommu-server/server.h - PCI functions of viommu/pci.h for a VMM in another process: vfio-user.
+ *
+ * A server listens at a UNIX socket for each function and serves one client (QEMU 10.1 or later) at
+ * a time there. It maps the client's memory, carries register and configuration accesses, sends
+ * interrupts by eventfd, runs the functions' work on threads of its own, and answers at control
+ * sockets. One event loop, no busy waiting, no descriptor of the client's kept longer than the
+ * connection.
+ *
+ * Smallest correct use (error checks left out):
+ *	struct viommu_server_function f = {
+ *		.size = sizeof(f), .pci = viommu_dsa_pci(dsa), .path = "/run/x/dsa.sock",
+ *		.host = viommu_board_host(board),
+ *	};
+ *
+ *	viommu_server_new(NULL, &server);
+ *	viommu_server_add(server, &f);
+ *	viommu_server_run(server);	until viommu_server_stop()
+ *
+ * What a client may do wrong (a malformed message, a size beyond its limit, more maps than allowed)
+ * ends in an error reply or a closed connection; the others live on. Sockets are made with mode
+ * 0600.
+ *
+ * Synchronisation: one thread owns the server; viommu_server_stop() from any thread or signal
+ * handler.
+ */
+#ifndef VIOMMU_SERVER_H
+#define VIOMMU_SERVER_H
+
+#include <viommu/pci.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct viommu_server;
+
+enum viommu_server_level {
+	VIOMMU_SERVER_ERROR = 0,
+	VIOMMU_SERVER_WARNING = 1,
+	VIOMMU_SERVER_INFO = 2,
+	VIOMMU_SERVER_DEBUG = 3,
+};
+
+struct viommu_server_config {
+	size_t size;         /* sizeof(struct viommu_server_config) */
+	uint32_t max_maps;   /* DMA maps of one client; 0 = 4096 */
+	uint32_t max_queued; /* bytes that wait for a client that does not read; 0 = 1 MiB */
+	/*
+	 * Called about once a second on the server's thread while a client is connected: what
+	 * nobody answers can expire. May be NULL.
+	 */
+	void *ctx;
+	void (*tick)(void *ctx);
+	/* One line without newline; rate-limited, so that a guest can't fill a log. May be NULL. */
+	void (*log)(void *ctx, enum viommu_server_level level, const char *line);
+};
+
+struct viommu_server_function {
+	size_t size;            /* sizeof(struct viommu_server_function) */
+	struct viommu_pci *pci; /* borrowed */
+	/* of the socket; what is there and is a socket nobody serves is replaced */
+	const char *path;
+	/*
+	 * Memory that this client's DMA maps fill; NULL: its maps are taken and forgotten, since
+	 * all functions of one VM tell the same. Borrowed.
+	 */
+	struct viommu_mem *mem;
+	/* Whose DMA objects its workers get; NULL if the function has no workers. Borrowed. */
+	struct viommu_host *host;
+	void *ctx;
+	/*
+	 * A client came or went, on the server's thread. When it went, its maps are already removed
+	 * from mem and the function was reset. May be NULL.
+	 */
+	void (*connected)(void *ctx, struct viommu_pci *pci);
+	void (*disconnected)(void *ctx, struct viommu_pci *pci);
+};
+
+/* config may be NULL. Installs viommu_mem_guard_install(). 0 or -errno. */
+VIOMMU_API int viommu_server_new(const struct viommu_server_config *config,
+				 struct viommu_server **out);
+/* Closes everything, removes its sockets, joins its threads. NULL is allowed. */
+VIOMMU_API void viommu_server_free(struct viommu_server *server);
+
+/* Listen for clients of a function. 0; -EINVAL; -EADDRINUSE: somebody serves there; or -errno. */
+VIOMMU_API int viommu_server_add(struct viommu_server *server,
+				 const struct viommu_server_function *function);
+
+/*
+ * A control socket: a client sends one line, gets what answer() says, and is closed. answer() runs
+ * on the server's thread and returns a string from malloc() (freed by the server), NULL: closed
+ * without answer.
+ */
+VIOMMU_API int viommu_server_add_control(struct viommu_server *server, const char *path,
+					 char *(*answer)(void *ctx, const char *line), void *ctx);
+
+/* Serve until viommu_server_stop(). 0 or -errno (the event loop itself failed). */
+VIOMMU_API int viommu_server_run(struct viommu_server *server);
+/* Makes viommu_server_run() return soon; a later run() returns at once. Async-signal-safe. */
+VIOMMU_API void viommu_server_stop(struct viommu_server *server);
+
+struct viommu_server_stats {
+	size_t size; /* in: sizeof(struct viommu_server_stats) */
+	uint32_t functions;
+	uint32_t clients;
+	uint32_t maps;     /* DMA maps now */
+	uint32_t workers;  /* threads now */
+	uint64_t messages; /* received */
+	uint64_t errors;   /* error replies and connections closed for what they sent */
+	uint64_t interrupts;
+};
+VIOMMU_API void viommu_server_stats(struct viommu_server *server, struct viommu_server_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * viommu/dsa.h - a PCI function that is compatible with the Intel Data Streaming Accelerator 1.0.
+ *
+ * Registers, work queues, groups, engines and descriptors as drivers of 8086:0b25 know them:
+ * dedicated and shared queues, batch, completion records, interrupts, block-on-fault by page
+ * requests, the error register, and the drain, abort and reset commands. Descriptors run on the
+ * threads that call viommu_pci_run() for it, one descriptor a step.
+ *
+ *	viommu_dsa_new(NULL, &dsa);
+ *	viommu_board_add(board, viommu_dsa_pci(dsa), 0x28);
+ *	... serve viommu_dsa_pci(dsa) ...
+ *
+ * Synchronisation: as viommu/pci.h says for its function; viommu_dsa_enqueue() and _stats() from
+ * any thread.
+ */
+#ifndef VIOMMU_DSA_H
+#define VIOMMU_DSA_H
+
+#include <viommu/pci.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct viommu_dsa;
+
+#define VIOMMU_DSA_MAX_QUEUES  8u
+#define VIOMMU_DSA_MAX_GROUPS  4u
+#define VIOMMU_DSA_MAX_ENGINES 4u
+
+struct viommu_dsa_config {
+	size_t size;              /* sizeof(struct viommu_dsa_config) */
+	uint8_t queues;           /* 1..8; 0 = 8 */
+	uint8_t groups;           /* 1..4; 0 = 4 */
+	uint8_t engines;          /* 1..4; 0 = 4; each is a thread that may run descriptors */
+	uint8_t max_transfer_lg2; /* 21..31; 0 = 30 */
+	uint8_t max_batch_lg2;    /* 5..10; 0 = 10 */
+	uint8_t no_pri;           /* no page request interface: PRS off */
+	uint16_t entries;         /* of all queues together, 1..1024; 0 = 128 */
+};
+
+/* config may be NULL. 0, -EINVAL, -ENOMEM. */
+VIOMMU_API int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **out);
+/* NULL is allowed. */
+VIOMMU_API void viommu_dsa_free(struct viommu_dsa *dsa);
+/* The function, owned by the device. */
+VIOMMU_API struct viommu_pci *viommu_dsa_pci(struct viommu_dsa *dsa);
+
+/*
+ * What a 64-byte write with an answer does (ENQCMD, PCIe deferrable memory write) at `offset` of
+ * BAR 2: for VMMs whose bus can carry the answer. 0: accepted; -EAGAIN: Retry (also every other
+ * refusal); -EINVAL: offset not in a portal or not aligned.
+ */
+VIOMMU_API int viommu_dsa_enqueue(struct viommu_dsa *dsa, uint64_t offset, const void *descriptor);
+
+struct viommu_dsa_stats {
+	size_t size;          /* in: sizeof(struct viommu_dsa_stats) */
+	uint64_t descriptors; /* completed, batches' elements included */
+	uint64_t batches;
+	uint64_t bytes;  /* moved */
+	uint64_t errors; /* completed with another status than success */
+	uint64_t swerrors;
+	uint64_t retries;
+	uint64_t occupancy[VIOMMU_DSA_MAX_QUEUES]; /* descriptors waiting or running now */
+};
+VIOMMU_API void viommu_dsa_stats(struct viommu_dsa *dsa, struct viommu_dsa_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
