@@ -55,6 +55,8 @@ struct viommu_board {
 	struct viommu_guest *guest;
 	struct viommu_pci *unit;
 	struct viommu_guest_ops trap; /* ctx and trap of whoever made the board */
+	void *placed_ctx;
+	void (*placed)(void *ctx, uint64_t registers);
 	uint16_t unit_sid;
 	uint8_t haw;
 	pthread_mutex_t lock;
@@ -164,6 +166,21 @@ static void unit_reset(void *ctx)
 	viommu_guest_reset(board->guest);
 }
 
+/* On the thread that writes the configuration, so reading it here is allowed. */
+static void unit_control(void *ctx, uint32_t changed)
+{
+	struct viommu_board *board = ctx;
+	uint8_t bar[4];
+
+	if (!board->placed || !(changed & VIOMMU_PCI_MEMORY) ||
+	    !(viommu_pci_enabled(board->unit) & VIOMMU_PCI_MEMORY) ||
+	    viommu_pci_config_read(board->unit, 0x10, bar, sizeof(bar)))
+		return;
+	board->placed(board->placed_ctx, ((uint32_t)bar[0] | (uint32_t)bar[1] << 8 |
+					  (uint32_t)bar[2] << 16 | (uint32_t)bar[3] << 24) &
+						 ~(UNIT_BAR_BYTES - 1));
+}
+
 static int unit_new(struct viommu_board *board)
 {
 	const struct viommu_pci_config config = {
@@ -183,6 +200,7 @@ static int unit_new(struct viommu_board *board)
 			.read = unit_read,
 			.write = unit_write,
 			.reset = unit_reset,
+			.control = unit_control,
 			.run = unit_run,
 		},
 	};
@@ -258,6 +276,8 @@ int viommu_board_new(const struct viommu_board_config *config, struct viommu_boa
 	if (!board)
 		return -ENOMEM;
 	pthread_mutex_init(&board->lock, NULL);
+	board->placed_ctx = config->ctx;
+	board->placed = config->placed;
 	board->unit_sid = config->unit_sid ? config->unit_sid : UNIT_SID_DEFAULT;
 	ret = viommu_mem_new(&board->mem);
 	if (!ret)
