@@ -80,9 +80,11 @@ char *machine_path(const struct machine *m, const char *name);
 int machine_signals(struct machine *m);
 int machine_signal_seen(void);
 
+/* The process goes on as the user that was named, if one was, without other groups. */
+int machine_become_user(const struct machine_options *options);
 /*
- * The process gives up what it needs no longer: the user (if one was named), every capability, and
- * ever getting any again.
+ * The process gives up every capability, and ever getting any again. Threads that exist already
+ * keep what they have.
  */
 int machine_drop_privileges(const struct machine_options *options);
 

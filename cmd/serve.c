@@ -25,23 +25,6 @@ static void print_help(void)
 	       machine_options_help);
 }
 
-/* As a shell takes it back. */
-static void print_word(const char *word)
-{
-	if (word[strcspn(word, " \t\n\"'\\$`*?[]{}()<>|&;!~#")] == 0 && *word) {
-		fputs(word, stdout);
-		return;
-	}
-	putchar('\'');
-	for (; *word; word++) {
-		if (*word == '\'')
-			fputs("'\\''", stdout);
-		else
-			putchar(*word);
-	}
-	putchar('\'');
-}
-
 static void print_args(const struct machine *m, char **args, const char *memory)
 {
 	size_t i;
@@ -53,7 +36,7 @@ static void print_args(const struct machine *m, char **args, const char *memory)
 	       m->dir, memory, memory);
 	for (i = 0; args[i]; i++) {
 		fputs(i % 2 ? " " : " \\\n  ", stdout);
-		print_word(args[i]);
+		cmd_print_word(args[i]);
 	}
 	putchar('\n');
 }
@@ -105,6 +88,8 @@ static int serve(struct machine *m, const char *memory, bool json)
 	fflush(stdout);
 	if (ret == CMD_OK)
 		ret = machine_signals(m);
+	if (ret == CMD_OK)
+		ret = machine_become_user(m->options);
 	if (ret == CMD_OK)
 		ret = machine_drop_privileges(m->options);
 	if (ret != CMD_OK)
