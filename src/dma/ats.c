@@ -16,6 +16,16 @@
 #define DEVTLB_MAX 65536u
 
 /*
+ * What a translation request that ended in dma->fault returns: not every fault is an error of it.
+ */
+static int ats_outcome(const struct viommu_fault *fault)
+{
+	enum viommu_outcome o = viommu_fault_outcome(fault->reason, VIOMMU_REQ_TRANSLATION);
+
+	return o == VTD_OUT_S0 || o == VTD_OUT_SP ? 0 : VIOMMU_FAULTED;
+}
+
+/*
  * Inside a section. 0 (out->perm may be 0: what stood in the way is in dma->fault), VIOMMU_FAULTED
  * (UR, CA).
  */
@@ -30,6 +40,7 @@ static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 	int ret;
 
 	memset(out, 0, sizeof(*out));
+	dma->fault.reason = 0;
 	/* DTE and the other gates of this kind of request; the slot was filled for plain ones. */
 	ret = viommu__dma_path(dma, dev, pasid, addr, access, VIOMMU_REQ_TRANSLATION, &snap);
 	if (ret == VIOMMU_FAULTED)
@@ -48,11 +59,8 @@ static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 			viommu__dma_fault(dma, &wr.fault, dev, pasid, access, addr);
 	}
 	if (ret == VIOMMU_FAULTED) {
-		enum viommu_outcome o =
-			viommu_fault_outcome(dma->fault.reason, VIOMMU_REQ_TRANSLATION);
-
 		dma->fault.request = VIOMMU_REQ_TRANSLATION;
-		return o == VTD_OUT_S0 || o == VTD_OUT_SP ? 0 : VIOMMU_FAULTED;
+		return ats_outcome(&dma->fault);
 	}
 	if (ret)
 		return ret;
@@ -62,6 +70,28 @@ static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 	out->no_snoop = wr.snp;
 	out->priv = priv != 0;
 	return 0;
+}
+
+/*
+ * Nothing is bound. Guests do not announce a PASID entry that becomes present, so the owner may
+ * know one. Outside of any section.
+ */
+static int ats_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
+		    uint64_t addr, uint32_t flags, struct viommu_ats_result *out)
+{
+	struct access a;
+	int ret;
+
+	access_init(&a, dma, dev, pasid, VIOMMU_DMA_ATS);
+	a.fault = dma->fault;
+	if (viommu__access_miss(&a)) {
+		dma->fault = a.fault;
+		return ats_outcome(&dma->fault);
+	}
+	viommu__marker_enter(&dma->marker);
+	ret = ats_translate(dma, dev, pasid, addr, flags, out);
+	viommu__marker_leave(&dma->marker);
+	return ret;
 }
 
 int viommu_ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
@@ -76,6 +106,8 @@ int viommu_ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 	viommu__marker_enter(&dma->marker);
 	ret = ats_translate(dma, dev, pasid, addr, flags, out);
 	viommu__marker_leave(&dma->marker);
+	if (!ret && viommu__access_absent(&dma->fault))
+		ret = ats_miss(dma, dev, pasid, addr, flags, out);
 	if (ret == VIOMMU_FAULTED) {
 		const struct viommu_host_ops *ops = &dma->host->ops;
 

@@ -142,6 +142,7 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	slot->gen_domain = &dma->host->gens[snap.dom->did].v;
 	slot->dom = snap.dom;
 	more->ext = snap.ext;
+	more->fpd = snap.path.fpd;
 	slot->seq = dma->marker.seq;
 	sum = snap.host_gen + load_acquire(slot->gen_domain);
 	slot->sum = sum + snap.rec_gen;
@@ -183,14 +184,16 @@ static inline struct viommu_stage slot_fs(const struct viommu_dma *dma, const st
 int viommu__dma_walk(struct viommu_dma *dma, struct slot *slot, uint64_t addr, uint32_t access,
 		     struct viommu_walk_result *wr)
 {
+	const struct slot_more *more = &dma->more[slot - dma->slot];
 	const struct viommu_stage fs = slot_fs(dma, slot);
 	int ret;
 
 	dma->stats.walks++;
-	ret = viommu__bind_walk(slot->dom, dma->more[slot - dma->slot].ext,
-				slot->fs_levels ? &fs : NULL,
+	ret = viommu__bind_walk(slot->dom, more->ext, slot->fs_levels ? &fs : NULL,
 				(slot->kind & ~SLOT_LARGE) == SLOT_HOST, addr, access, 0, NULL, wr);
 	dma->stats.reads += wr->reads;
+	if (ret == VIOMMU_FAULTED && more->fpd)
+		viommu__fault_fpd(&wr->fault);
 	return ret;
 }
 
