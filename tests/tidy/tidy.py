@@ -42,6 +42,7 @@ HEADERS = {
     "pasid": "pasid", "path": "pasid",
     "host": "host", "gpasid": "host", "legacy": "host",
     "dma": "dma",
+    "guest": "guest",
 }
 
 # What only one file of the library may call.
