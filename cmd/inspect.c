@@ -20,6 +20,8 @@
 
 #include <jansson.h>
 
+#include <viommu/vtd.h>
+
 #include "cmd.h"
 
 #define TIMEOUT_MS   5000
@@ -183,6 +185,8 @@ static int ask(const char *path, char **out, size_t *bytes)
 		/* Closed already: then there is nothing to read either, which is what is said. */
 		if (ret == -EPIPE || ret == -ECONNRESET)
 			ret = 0;
+		/* Who waits for more than a line is not who was sought. */
+		shutdown(fd, SHUT_WR);
 	}
 	if (!ret)
 		ret = receive(fd, deadline_ms, out, bytes);
@@ -278,16 +282,16 @@ static void line(struct out *o, int indent, const char *fmt, ...)
 	o->column = vprintf(fmt, ap);
 	va_end(ap);
 	o->indent = indent;
-	if (o->column < indent) {
-		printf("%*s", indent - o->column, "");
-		o->column = indent;
-	}
 }
 
 static void word(struct out *o, const char *colour, const char *w)
 {
 	int bytes = (int)strlen(w);
 
+	if (o->column < o->indent) {
+		printf("%*s", o->indent - o->column, "");
+		o->column = o->indent;
+	}
 	if (o->column + 1 + bytes > COLUMNS && o->column > o->indent) {
 		printf("\n%*s", o->indent, "");
 		o->column = o->indent;
@@ -299,9 +303,23 @@ static void word(struct out *o, const char *colour, const char *w)
 	o->column += bytes;
 }
 
-/* NAME, or NAME=value where the field is more than a flag that is set. */
-static void field_words(struct out *o, const json_t *fields, bool zero)
+/* The answer names the structures of viommu/vtd.h: is this field one bit? */
+static bool is_flag(const char *layout, const char *key)
 {
+	const struct viommu_spec_table *table = viommu_spec_table_find(layout);
+	unsigned int i;
+
+	for (i = 0; table && i < table->nr; i++)
+		if (!strcmp(viommu_spec_field_name(table, &table->fields[i]), key))
+			return table->fields[i].hi == table->fields[i].lo;
+	return false;
+}
+
+/* Fields that are not 0: NAME of a flag, else NAME=value. */
+static void field_words(struct out *o, const char *colour, const json_t *of)
+{
+	const json_t *fields = json_object_get(of, "fields");
+	const char *layout = TEXT(of, "layout");
 	static const char *const pgtt[] = { "", " (first stage)", " (second stage)", " (nested)",
 					    " (pass-through)" };
 	const char *key;
@@ -312,19 +330,19 @@ static void field_words(struct out *o, const json_t *fields, bool zero)
 		json_int_t n = json_integer_value(value);
 
 		if (json_is_string(value)) {
-			if (!zero && !strcmp(json_string_value(value), "0x0"))
+			if (!strcmp(json_string_value(value), "0x0"))
 				continue;
 			snprintf(buf, sizeof(buf), "%s=%s", key, json_string_value(value));
-		} else if (!n && !zero) {
+		} else if (!n) {
 			continue;
 		} else if (!strcmp(key, "PGTT") && n > 0 && n < 5) {
 			snprintf(buf, sizeof(buf), "%s=%d%s", key, (int)n, pgtt[n]);
-		} else if (n == 1) {
+		} else if (is_flag(layout, key)) {
 			snprintf(buf, sizeof(buf), "%s", key);
 		} else {
 			snprintf(buf, sizeof(buf), "%s=%" JSON_INTEGER_FORMAT, key, n);
 		}
-		word(o, "", buf);
+		word(o, colour, buf);
 	}
 }
 
@@ -333,7 +351,6 @@ static void entry(struct out *o, const json_t *e)
 {
 	const json_t *words = json_object_get(e, "words"), *value;
 	const json_t *reserved = json_object_get(e, "reserved");
-	int column = o->indent;
 	char buf[64];
 	size_t i, last = 0;
 
@@ -350,11 +367,9 @@ static void entry(struct out *o, const json_t *e)
 		if (i <= last && json_is_string(value))
 			word(o, "", json_string_value(value));
 	if (json_object_size(json_object_get(e, "fields"))) {
-		printf("\n%*s", column, "");
-		o->column = column;
-		fputs(o->c.mark, stdout);
-		field_words(o, json_object_get(e, "fields"), false);
-		fputs(o->c.off, stdout);
+		putchar('\n');
+		o->column = 0;
+		field_words(o, o->c.mark, e);
 	}
 	json_array_foreach(reserved, i, value) {
 		snprintf(buf, sizeof(buf), "reserved=%s",
@@ -407,7 +422,7 @@ static void show_registers(struct out *o, const json_t *list)
 	json_array_foreach(list, i, reg) {
 		line(o, 40, "  %-6s %-9s %s", TEXT(reg, "offset"), TEXT(reg, "name"),
 		     is_true(reg, "write_only") ? "(write only)" : TEXT(reg, "value"));
-		field_words(o, json_object_get(reg, "fields"), false);
+		field_words(o, "", reg);
 		putchar('\n');
 	}
 }
@@ -471,10 +486,12 @@ static void show_binds(struct out *o, const json_t *device)
 		return;
 	printf("  host binds      %s\n", TEXT(binds, "present"));
 	json_array_foreach(json_object_get(binds, "list"), i, e) {
-		if (json_is_null(json_object_get(e, "guest_pasid")))
-			line(o, 36, "    hPASID %s", TEXT(e, "host_pasid"));
+		if (!number(e, "host_pasid"))
+			line(o, 36, "    requests without PASID");
+		else if (json_is_null(json_object_get(e, "guest_pasid")))
+			line(o, 36, "    host PASID %s", TEXT(e, "host_pasid"));
 		else
-			line(o, 36, "    hPASID %s (guest's %s)", TEXT(e, "host_pasid"),
+			line(o, 36, "    host PASID %s (guest's %s)", TEXT(e, "host_pasid"),
 			     TEXT(e, "guest_pasid"));
 		entry(o, e);
 	}
@@ -590,7 +607,7 @@ static int inspect(const char *socket_path, bool as_json)
 	struct out o = { .c = cmd_colour(stdout) };
 	struct stat st;
 	json_t *root;
-	size_t bytes;
+	size_t bytes = 0;
 	int ret;
 
 	if (!stat(socket_path, &st) && S_ISDIR(st.st_mode))

@@ -4,15 +4,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -257,7 +252,7 @@ static void machine_trap(void *ctx, const struct viommu_guest_trap *t)
 {
 	static const char *const kinds[] = { "?", "bind", "rebind", "unbind", "refused" };
 	struct machine *m = ctx;
-	char line[160], gp[32], error[64] = "";
+	char line[256], gp[48], error[64] = "";
 
 	if (m->options->level < VIOMMU_SERVER_DEBUG)
 		return;
@@ -597,27 +592,16 @@ int machine_signal_seen(void)
 	return signal_seen;
 }
 
-int machine_become_user(const struct machine_options *o)
+int machine_drop_privileges(const struct machine_options *o, const char *user)
 {
-	const struct passwd *pw;
+	int ret = viommu_server_drop_privileges(user);
 
-	if (!o->user)
+	if (!ret)
 		return CMD_OK;
-	pw = getpwnam(o->user);
-	if (!pw)
-		return cmd_error(o->command, "--user %s: no such user", o->user);
-	if (setgroups(0, NULL) || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) ||
-	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid))
-		return cmd_error(o->command, "--user %s: %s", o->user, strerror(errno));
-	return CMD_OK;
-}
-
-int machine_drop_privileges(const struct machine_options *o)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { { 0 } };
-
-	if (syscall(SYS_capset, &header, none) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return cmd_error(o->command, "could not drop privileges: %s", strerror(errno));
-	return CMD_OK;
+	if (user)
+		return cmd_error(o->command, "--user %s: %s", user,
+				 ret == -ENOENT   ? "no such user"
+				 : ret == -EINVAL ? "that is root"
+						  : strerror(-ret));
+	return cmd_error(o->command, "could not drop privileges: %s", strerror(-ret));
 }

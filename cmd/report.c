@@ -130,6 +130,7 @@ static void entry(struct report *r, json_t *object, const char *layout, const ui
 		if (bits)
 			append(r, reserved, hex(bits));
 	}
+	put(r, object, "layout", json_string(layout));
 	put(r, object, "words", list);
 	put(r, object, "fields", fields(r, table, words, false));
 	if (json_array_size(reserved))
@@ -172,6 +173,7 @@ static json_t *one_register(struct report *r, const struct viommu_spec_reg *reg,
 	put(r, object, "name", json_string(name));
 	put(r, object, "offset", hex(offset));
 	put(r, object, "bits", json_integer(reg->width));
+	put(r, object, "layout", json_string(reg->layout));
 	put(r, object, "text", json_string(reg->text));
 	if (reg->flags & VIOMMU_SPEC_REG_WO) {
 		put(r, object, "write_only", json_true());

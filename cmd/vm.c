@@ -333,7 +333,7 @@ static int run(struct machine *m, char **argv)
 	signal_end = SIGTERM;
 	ret = start(argv, (const int[]){ 0, 1, 2 }, 0);
 	if (ret == CMD_OK) {
-		ret = machine_drop_privileges(m->options);
+		ret = machine_drop_privileges(m->options, NULL);
 		if (ret != CMD_OK)
 			kill(signal_child, SIGKILL);
 		if (serve(m, &status) != CMD_OK)
@@ -427,7 +427,8 @@ int cmd_vm(int argc, char **argv)
 	if (ret != CMD_OK)
 		return ret;
 	/* QEMU too: somebody else's process is not ours to end. */
-	ret = machine_become_user(&options);
+	if (options.user)
+		ret = machine_drop_privileges(&options, options.user);
 	if (ret == CMD_OK)
 		ret = signals();
 	if (ret == CMD_OK && !options.registers && !dry)
