@@ -328,8 +328,9 @@ VIOMMU_API int viommu_host_next_bind(struct viommu_device *dev, struct viommu_hp
 /*
  * The way of one request through the host's tables, without doing it: root, context, directory,
  * PASID entry (steps of VIOMMU_STAGE_PATH), then every stage. req->sid is ignored (the device's).
- * VIOMMU_WALK_DRY leaves accessed and dirty bits alone. 0, VIOMMU_FAULTED (out->fault), -EINVAL.
- * Holds the host's lock: rec must not call the host.
+ * VIOMMU_WALK_DRY leaves accessed and dirty bits alone. Page requests and translated requests have
+ * no stages to walk. 0, VIOMMU_FAULTED (out->fault), -EINVAL. Holds the host's lock: rec must not
+ * call the host.
  */
 VIOMMU_API int viommu_host_walk(struct viommu_device *dev, const struct viommu_path_request *req,
 				uint32_t flags, struct viommu_recorder *rec,
