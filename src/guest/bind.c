@@ -121,22 +121,15 @@ void viommu__bind_release(struct viommu_guest *g)
 /* With identity an id is ours while a shadow names it. */
 static int hp_hold(struct viommu_guest *g, uint32_t hp)
 {
-	const struct viommu_hp host = { hp };
-	int err;
-
 	if (g->flags & VIOMMU_GUEST_HOST_PASIDS)
 		return 0;
-	err = viommu_pasid_get(owner_of(g), host);
-	if (!err)
-		return 0;
-	err = viommu_pasid_reserve(owner_of(g), host);
-	return err ? err : viommu_pasid_get(owner_of(g), host);
+	return viommu_pasid_hold(owner_of(g), (struct viommu_hp){ hp });
 }
 
 static void hp_release(struct viommu_guest *g, uint32_t hp)
 {
 	if (!(g->flags & VIOMMU_GUEST_HOST_PASIDS))
-		viommu_pasid_put(owner_of(g), (struct viommu_hp){ hp });
+		viommu_pasid_release(owner_of(g), (struct viommu_hp){ hp });
 }
 
 int viommu_guest_pasid_to_host(struct viommu_guest *guest, struct viommu_gp gp,
@@ -167,9 +160,53 @@ int viommu_guest_pasid_to_guest(struct viommu_guest *guest, struct viommu_hp hp,
 
 /* ---- The guest's tables ---- */
 
+/* The first word of the context entry, if the path came that far. */
+struct context_seen {
+	struct viommu_recorder rec;
+	uint64_t entry;
+};
+
+static void context_step(struct viommu_recorder *rec, const struct viommu_step *step)
+{
+	struct context_seen *c = container_of(rec, struct context_seen, rec);
+
+	if (step->name && !strcmp(step->name, "context entry"))
+		c->entry = step->value;
+}
+
+/*
+ * Which requests the host admits: as the guest's present context entry says. Absence shuts nothing,
+ * since nobody tells when the entry comes; what is not bound ends in the guest's own fault anyway.
+ * With translation off translation requests and page requests end (VTD-ORDER-02).
+ */
+static void gate(struct viommu_guest *g, struct unit_device *d, uint64_t entry)
+{
+	uint32_t flags = VIOMMU_DEVICE_PASID;
+
+	if (unit_translates(g) && unit_ttm(g) == VTD_TTM_LEGACY)
+		flags |= !(entry & VTD_MASK(VTD_LCE_P)) ||
+					 VTD_FIELD(entry, VTD_LCE_TT) == VTD_TT_SS_ATS
+				 ? VIOMMU_DEVICE_ATS | VIOMMU_DEVICE_PRI
+				 : 0;
+	else if (unit_translates(g) && !(entry & VTD_MASK(VTD_SCE_P)))
+		flags |= VIOMMU_DEVICE_ATS | VIOMMU_DEVICE_PRI;
+	else if (unit_translates(g))
+		flags = (entry & VTD_MASK(VTD_SCE_PASIDE) ? VIOMMU_DEVICE_PASID : 0) |
+			(entry & VTD_MASK(VTD_SCE_DTE) ? VIOMMU_DEVICE_ATS : 0) |
+			(entry & VTD_MASK(VTD_SCE_PRE) && entry & VTD_MASK(VTD_SCE_DTE)
+				 ? VIOMMU_DEVICE_PRI
+				 : 0);
+	flags &= d->dev->flags;
+	if (flags == d->gate)
+		return;
+	d->gate = (uint8_t)flags;
+	viommu_device_gate(d->dev, flags); /* -ENODEV: it is gone, and so are its requests */
+}
+
 int viommu__bind_lookup(struct viommu_guest *g, struct unit_device *d, uint32_t gp, uint8_t request,
 			uint32_t access, uint64_t addr, struct viommu_path_result *path)
 {
+	struct context_seen c = { .rec.step = context_step };
 	const struct viommu_path_request req = {
 		.sid = d->sid,
 		.request = request,
@@ -178,7 +215,10 @@ int viommu__bind_lookup(struct viommu_guest *g, struct unit_device *d, uint32_t 
 		.addr = addr,
 	};
 
-	return viommu_path_lookup(&g->unit, &req, NULL, path);
+	int ret = viommu_path_lookup(&g->unit, &req, &c.rec, path);
+
+	gate(g, d, c.entry);
+	return ret;
 }
 
 /* ---- Telling whoever watches ---- */
@@ -232,6 +272,8 @@ static int host_bind(struct viommu_guest *g, struct unit_device *d, uint32_t gp,
 				 .nr = path->stack.nr };
 	uint32_t i;
 
+	if (path->fpd)
+		b.flags |= VIOMMU_BIND_FPD;
 	for (i = 0; i < b.nr; i++) {
 		b.stage[i] = path->stack.stage[i];
 		/* Alone it says nothing: it speaks of supervisor requests. */
@@ -240,25 +282,29 @@ static int host_bind(struct viommu_guest *g, struct unit_device *d, uint32_t gp,
 	}
 	if (gp == VIOMMU_NO_PASID)
 		return viommu_device_attach(d->dev, g->dom, &b);
+	b.flags |= VIOMMU_GPASID_VALID;
+	b.gp.v = gp;
 	return viommu_host_rebind(d->dev, g->dom, (struct viommu_hp){ hp }, &b);
 }
 
-static void host_unbind(struct viommu_guest *g, struct shadow *s)
+/* The host has unbound it. */
+static void unbound(struct viommu_guest *g, struct shadow *s, uint32_t cause,
+		    const struct viommu_path_result *after)
 {
-	if (s->gp == VIOMMU_NO_PASID) {
-		viommu_device_detach(s->dev->dev);
-	} else {
-		viommu_host_unbind(s->dev->dev, (struct viommu_hp){ s->hp });
+	if (s->gp != VIOMMU_NO_PASID)
 		hp_release(g, s->hp);
-	}
+	trap(g, VIOMMU_TRAP_UNBIND, cause, s->dev, s->gp, s->hp, s, after, 0);
+	viommu__shadow_del(g, s);
 }
 
 static void unbind(struct viommu_guest *g, struct shadow *s, uint32_t cause,
 		   const struct viommu_path_result *after)
 {
-	host_unbind(g, s);
-	trap(g, VIOMMU_TRAP_UNBIND, cause, s->dev, s->gp, s->hp, s, after, 0);
-	viommu__shadow_del(g, s);
+	if (s->gp == VIOMMU_NO_PASID)
+		viommu_device_detach(s->dev->dev);
+	else
+		viommu_host_unbind(s->dev->dev, (struct viommu_hp){ s->hp });
+	unbound(g, s, cause, after);
 }
 
 static bool same_stages(const struct shadow *s, const struct viommu_path_result *path)
@@ -358,6 +404,7 @@ void viommu__bind_refresh(struct viommu_guest *g, struct unit_device *d, uint32_
 	int ret;
 
 	if (!unit_translates(g)) {
+		gate(g, d, 0);
 		if (gp == VIOMMU_NO_PASID)
 			apply_off(g, d, cause, false);
 		return;
@@ -430,24 +477,21 @@ bool viommu__bind_scan(struct viommu_guest *g, const struct shadow_filter *f, ui
 	return true;
 }
 
-static void drop_pasids(struct viommu_guest *g, struct unit_device *d, uint32_t cause)
+void viommu__bind_drop_device(struct viommu_guest *g, struct unit_device *d, uint32_t cause)
 {
 	struct shadow *s;
 
+	viommu_device_unbind_all(d->dev); /* one drain for all */
 	while ((s = viommu__shadow_next(d, 0)))
-		unbind(g, s, cause, NULL);
-}
-
-void viommu__bind_drop_device(struct viommu_guest *g, struct unit_device *d, uint32_t cause)
-{
-	drop_pasids(g, d, cause);
+		unbound(g, s, cause, NULL);
 	if (d->rid)
-		unbind(g, d->rid, cause, NULL);
+		unbound(g, d->rid, cause, NULL);
 }
 
 void viommu__bind_reset_device(struct viommu_guest *g, struct unit_device *d, uint32_t cause)
 {
-	drop_pasids(g, d, cause);
+	if (d->nr)
+		viommu__bind_drop_device(g, d, cause);
 	viommu__bind_refresh(g, d, VIOMMU_NO_PASID, cause);
 }
 

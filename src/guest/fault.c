@@ -162,7 +162,6 @@ void viommu_guest_fault(struct viommu_guest *guest, struct viommu_device *dev,
 	struct viommu_fault f = *fault;
 	struct unit_device *d;
 	struct unit_out out;
-	struct shadow *s;
 
 	viommu__guest_enter(guest, &out);
 	d = viommu__guest_by_dev(guest, dev);
@@ -177,14 +176,6 @@ void viommu_guest_fault(struct viommu_guest *guest, struct viommu_device *dev,
 		f.flags |= VIOMMU_FAULT_HAS_PASID;
 	}
 	fault_translate(guest, &f);
-	/* FPD of the structures that the bind was made from (of the path: it said so itself). */
-	s = viommu__shadow_find(d, f.pasid);
-	if (s && s->fpd && f.stage != VIOMMU_STAGE_PATH) {
-		const struct viommu_spec_fault *spec = viommu_fault_find(f.reason);
-
-		if (spec && spec->qualified)
-			f.flags |= VIOMMU_FAULT_FPD;
-	}
 	viommu__fault_record(guest, &f, &out);
 leave:
 	viommu__guest_leave(guest, &out);

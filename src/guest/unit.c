@@ -76,6 +76,7 @@ static void device_link(struct viommu_guest *g, struct unit_device *d)
 static void device_free(struct viommu_guest *g, struct unit_device *d)
 {
 	viommu__bind_drop_device(g, d, VIOMMU_TRAP_GLOBAL);
+	viommu_device_gate(d->dev, d->dev->flags); /* as it was given */
 	list_del(&d->link);
 	list_del(&d->by_dev);
 	list_del(&d->by_sid);
@@ -102,6 +103,7 @@ int viommu_guest_add_device(struct viommu_guest *guest, struct viommu_device *de
 	}
 	d->dev = dev;
 	d->sid = sid;
+	d->gate = (uint8_t)dev->flags; /* as a device begins */
 	d->shadows.chunk_size = sizeof(struct shadow_chunk);
 	d->shadows.bytes = &d->bytes;
 	device_link(guest, d);
