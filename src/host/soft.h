@@ -109,6 +109,8 @@ struct viommu_device {
 	uint8_t gone;
 	/* a group was answered FAILURE: no page requests until viommu_device_pri_reset() */
 	uint8_t pri_off;
+	/* the function itself has page requests switched off, see viommu__device_pri() */
+	uint8_t pri_shut;
 	uint32_t flags;
 	void *ctx;
 	void (*invalidate)(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes);
@@ -250,6 +252,13 @@ void viommu__devices_drop_all(struct viommu_host *host);
 /* prq.c */
 int viommu__requests_init(struct viommu_device *dev);
 void viommu__requests_destroy(struct viommu_device *dev);
+/*
+ * Page requests on or off, as the function's own control says (a device begins with on). Off: open
+ * groups are answered INVALID and none is opened; missing pages are faults.
+ */
+void viommu__device_pri(struct viommu_device *dev, int on);
+/* A group was answered FAILURE since the last viommu_device_pri_reset(). */
+int viommu__device_pri_failed(struct viommu_device *dev);
 /* Answer every open group of this PASID (all: of every PASID). */
 void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, uint8_t code);
 /*
