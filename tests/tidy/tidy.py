@@ -41,8 +41,9 @@ HEADERS = {
     "walk": "walk",
     "pasid": "pasid", "path": "pasid",
     "host": "host", "gpasid": "host", "legacy": "host",
-    "dma": "dma",
-    "guest": "guest",
+    "dma": "dma", "guest": "guest",
+    "pci": "dev", "dsa": "dev",
+    "board": "board",
 }
 
 # What only one file of the library may call.
