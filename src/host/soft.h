@@ -260,6 +260,7 @@ void viommu__requests_destroy(struct viommu_device *dev);
  * answers that nobody took go, too.
  */
 void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, uint8_t code);
+/*
  * Page requests on or off, as the function's own control says (a device begins with on). Off: open
  * groups are answered INVALID and none is opened; missing pages are faults.
  */
