@@ -36,7 +36,7 @@ FLOORS = {
 # Public header -> the folder that implements it. "viommu.h", if it exists, includes all of them.
 HEADERS = {
     "types": "base", "error": "base", "version": "base",
-    "vtd": "spec",
+    "vtd": "spec", "dsa_spec": "spec",
     "mem": "mem",
     "walk": "walk",
     "pasid": "pasid", "path": "pasid",
