@@ -33,11 +33,15 @@
  *	viommu_host_invalidate with NO_DRAIN       any thread              at once: accesses that begin later see the change
  *	viommu_host_drain                          any thread, may sleep   every access that had begun has ended
  *	viommu_host_page_response, _expire         any thread              at once
+ *	viommu_device_gate                         any thread, may sleep   no DMA passes a gate that was shut
+ *	viommu_device_abort_requests               any thread              at once
  * None of them may be called between viommu_dma_begin() and viommu_dma_end() of the same thread.
  * All of them may be called from the callbacks of struct viommu_host_ops, which run on a DMA thread
  * outside of any access, with no lock held, except that no callback may free the object it was
- * called for. Completion is synchronous: there is no completion event. A queue that wants to
- * invalidate many things and wait once uses NO_DRAIN and then one viommu_host_drain().
+ * called for. No call waits for a callback of struct viommu_host_ops to return, so a callback may
+ * block on a lock that a thread inside of any of these calls holds. Completion is synchronous:
+ * there is no completion event. A queue that wants to invalidate many things and wait once uses
+ * NO_DRAIN and then one viommu_host_drain().
  */
 #ifndef VIOMMU_HOST_H
 #define VIOMMU_HOST_H
@@ -80,10 +84,11 @@ struct viommu_page_request {
 struct viommu_host_ops {
 	void *ctx;
 	/*
-	 * DMA found no present PASID entry for (dev, pasid; VIOMMU_NO_PASID without). Bind it and
-	 * return 0: the access is retried once. Any other value: the access ends in *fault, which
-	 * holds the host's view and may be replaced (by what the guest's own tables say; sid,
-	 * pasid, addr, access and request stay those of the request). Absence is never cached.
+	 * DMA found no present PASID entry for (dev, pasid; VIOMMU_NO_PASID: a request without, and
+	 * nothing is attached). Bind it and return 0: the access is retried once. Any other value:
+	 * the access ends in *fault, which holds the host's view and may be replaced (by what the
+	 * guest's own tables say; sid, pasid, addr, access and request stay those of the request).
+	 * Absence is never cached.
 	 */
 	int (*miss)(void *ctx, struct viommu_device *dev, uint32_t pasid,
 		    struct viommu_fault *fault);
@@ -220,6 +225,17 @@ VIOMMU_API int viommu_device_unplug(struct viommu_device *dev);
 VIOMMU_API void viommu_device_free(struct viommu_device *dev);
 VIOMMU_API uint16_t viommu_device_sid(const struct viommu_device *dev);
 
+/*
+ * Which kinds of request the device's context entry admits from now on: flags are some of those it
+ * was made with (PASID: PASIDE, ATS: DTE, PRI: PRE). It begins with all of them. What a gate
+ * forbids ends in its fault, and the miss callback is not asked: a request with PASID in 45h, a
+ * translation request (also of a device TLB, and accesses with VIOMMU_DMA_ATS) in 44h, an access
+ * that would have asked for its page in 47h. Returns when no DMA passes a gate that was shut; with
+ * PRI shut, open groups have been answered INVALID. Binds stay. 0; -EINVAL: a flag it was not made
+ * with, or PRI without ATS; -ENODEV: unplugged.
+ */
+VIOMMU_API int viommu_device_gate(struct viommu_device *dev, uint32_t flags);
+
 /* ---- Binds ----------------------------------------------------------------------------------- */
 
 /*
@@ -235,10 +251,16 @@ enum viommu_bind_kind {
 		3, /* none: addresses are HPAs, checked to lie in a domain's memory */
 };
 
+/*
+ * The guest disabled fault processing for it (FPD): faults whose reason is qualified carry
+ * VIOMMU_FAULT_FPD and are not told to the fault callback.
+ */
+#define VIOMMU_BIND_FPD 0x100u
+
 struct viommu_bind {
 	size_t size;
 	uint32_t kind;  /* enum viommu_bind_kind */
-	uint32_t flags; /* VIOMMU_GPASID_VALID: gp is recorded */
+	uint32_t flags; /* VIOMMU_GPASID_VALID: gp is recorded; VIOMMU_BIND_FPD */
 	struct viommu_gp gp;
 	uint32_t nr; /* stages */
 	/* stage[0] is entered first; haw is ignored (the host's), reserved is 0 */
@@ -265,6 +287,9 @@ VIOMMU_API int viommu_host_unbind(struct viommu_device *dev, struct viommu_hp hp
 VIOMMU_API int viommu_device_attach(struct viommu_device *dev, struct viommu_domain *dom,
 				    const struct viommu_bind *bind);
 VIOMMU_API int viommu_device_detach(struct viommu_device *dev);
+
+/* Unbind every PASID and detach: a reset of the device. 0. */
+VIOMMU_API int viommu_device_unbind_all(struct viommu_device *dev);
 
 /* The guest-PASID bind of the 2019 interface (gpasid.h has its historical structures). */
 #define VIOMMU_GPASID_VALID 0x01u /* gp is valid */
@@ -293,10 +318,19 @@ VIOMMU_API int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_
 				       uint64_t pe[8]);
 
 /*
+ * The bind with the lowest host PASID that is not below hp->v (0: requests without PASID): its host
+ * PASID, its guest PASID (gp->v VIOMMU_NO_PASID: none given), its entry. gp and pe may be NULL. 0,
+ * -ENOENT: there is none. To see all: begin at 0, then go on at hp->v + 1.
+ */
+VIOMMU_API int viommu_host_next_bind(struct viommu_device *dev, struct viommu_hp *hp,
+				     struct viommu_gp *gp, uint64_t pe[8]);
+
+/*
  * The way of one request through the host's tables, without doing it: root, context, directory,
  * PASID entry (steps of VIOMMU_STAGE_PATH), then every stage. req->sid is ignored (the device's).
- * VIOMMU_WALK_DRY leaves accessed and dirty bits alone. 0, VIOMMU_FAULTED (out->fault), -EINVAL.
- * Holds the host's lock: rec must not call the host.
+ * VIOMMU_WALK_DRY leaves accessed and dirty bits alone. Page requests and translated requests have
+ * no stages to walk. 0, VIOMMU_FAULTED (out->fault), -EINVAL. Holds the host's lock: rec must not
+ * call the host.
  */
 VIOMMU_API int viommu_host_walk(struct viommu_device *dev, const struct viommu_path_request *req,
 				uint32_t flags, struct viommu_recorder *rec,
@@ -352,6 +386,12 @@ struct viommu_page_response {
  */
 VIOMMU_API int viommu_host_page_response(struct viommu_device *dev,
 					 const struct viommu_page_response *resp);
+/*
+ * Answer every open group of a PASID with code (as in struct viommu_page_response): VIOMMU_NO_PASID
+ * those of requests without, VIOMMU_ALL_PASIDS all. Returns how many there were.
+ */
+VIOMMU_API int viommu_device_abort_requests(struct viommu_device *dev, uint32_t pasid,
+					    uint16_t code);
 /*
  * Nobody answers: the owner counts time. Answers INVALID to every group that was already open at
  * the call before (so it waited at least one whole period). Returns how many.

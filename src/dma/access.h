@@ -33,6 +33,20 @@ struct access {
  */
 int viommu__access_recover(struct access *a);
 
+/*
+ * Inside the section: does the context entry admit translation requests (VIOMMU_DMA_ATS)? 0, or
+ * VIOMMU_FAULTED with the fault in the DMA object.
+ */
+int viommu__access_gate(struct access *a, uint64_t addr, uint32_t access);
+
+/* Is it that nothing is bound? */
+bool viommu__access_absent(const struct viommu_fault *fault);
+/*
+ * Then, outside of any section: ask the miss callback, once. 0: translate again; -EPERM: a->fault
+ * it is.
+ */
+int viommu__access_miss(struct access *a);
+
 /* Bytes were moved: the next page has its tries to itself. */
 static inline void access_progress(struct access *a)
 {
@@ -61,7 +75,10 @@ static inline __attribute__((always_inline)) int access_span(struct access *a, u
 	int ret;
 
 	for (;;) {
-		ret = dma_translate(a->dma, a->dev, a->pasid, addr, access, span);
+		ret = unlikely(a->flags & VIOMMU_DMA_ATS) ? viommu__access_gate(a, addr, access)
+							  : 0;
+		if (!ret)
+			ret = dma_translate(a->dma, a->dev, a->pasid, addr, access, span);
 		if (likely(ret == 0) || ret != VIOMMU_FAULTED)
 			return ret;
 		a->fault = a->dma->fault;

@@ -72,6 +72,7 @@ struct slot {
 struct slot_more {
 	const struct stages *ext;
 	uint32_t gpa_tag; /* its domain's tag */
+	uint32_t fpd;     /* the PASID entry has FPD */
 };
 
 /*

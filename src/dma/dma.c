@@ -84,14 +84,14 @@ static bool recoverable(const struct viommu_fault *fault)
 	return o == VTD_OUT_S0 || o == VTD_OUT_SP;
 }
 
-static bool absent(const struct viommu_fault *fault)
+bool viommu__access_absent(const struct viommu_fault *fault)
 {
 	return fault->stage == VIOMMU_STAGE_PATH &&
 	       (fault->reason == VTD_FR_PE_NP || fault->reason == VTD_FR_PDIR_NP);
 }
 
 /* The callback may bind, and may say the fault; who asked for what stays. */
-static int miss(struct access *a)
+int viommu__access_miss(struct access *a)
 {
 	const struct viommu_host_ops *ops = &a->dma->host->ops;
 	const struct viommu_fault asked = a->fault;
@@ -109,22 +109,63 @@ static int miss(struct access *a)
 	return -EPERM;
 }
 
+int viommu__access_gate(struct access *a, uint64_t addr, uint32_t access)
+{
+	struct viommu__path_snapshot snap;
+	int ret;
+
+	if (likely(load_acquire(&a->dev->gates) & VIOMMU_DEVICE_ATS))
+		return 0;
+	ret = viommu__dma_path(a->dma, a->dev, a->pasid, addr, access, VIOMMU_REQ_TRANSLATION,
+			       &snap);
+	if (ret == VIOMMU_FAULTED)
+		viommu__dma_fault(a->dma, &snap.path.fault, a->dev, a->pasid, access, addr);
+	return ret;
+}
+
 /* Is it to be told? By translation requests, only what those end in an error for. */
 static bool recorded(const struct access *a)
 {
-	uint8_t reason = a->fault.reason;
+	uint8_t reason = a->fault.reason, request = a->fault.request;
 
 	if (a->fault.flags & VIOMMU_FAULT_FPD)
 		return false;
 	if (!(a->flags & VIOMMU_DMA_ATS))
 		return true;
-	return viommu_fault_is_logged(reason, viommu_fault_outcome(reason, VIOMMU_REQ_TRANSLATION));
+	if (request == VIOMMU_REQ_UNTRANSLATED)
+		request = VIOMMU_REQ_TRANSLATION;
+	return viommu_fault_is_logged(reason, viommu_fault_outcome(reason, request));
+}
+
+/*
+ * The context entry admits no page request, so the one that this access sent is answered Invalid
+ * Request, and is the fault that is recorded (VTD-FLT-142).
+ */
+static void page_request_refused(struct access *a)
+{
+	const struct viommu_fault refused = {
+		.reason = VTD_FR_SCE_PRE,
+		.stage = VIOMMU_STAGE_PATH,
+		.flags = a->fault.flags & VIOMMU_FAULT_HAS_PASID,
+		.sid = a->fault.sid,
+		.access = a->fault.access,
+		.request = VIOMMU_REQ_PAGE,
+		.pasid = a->fault.pasid,
+		.addr = a->fault.addr,
+		.stage_addr = a->fault.addr,
+		.entry_addr = (uintptr_t)a->dev->sce,
+		.entry = load_relaxed(&a->dev->sce[0]),
+	};
+
+	a->fault = refused;
+	a->response = VIOMMU_RESPONSE_INVALID;
 }
 
 /* Nothing but an answer to a page request is waited for here. Outside of any section. */
 static int recover(struct access *a)
 {
 	struct viommu_host *host = a->dma->host;
+	int ret;
 
 	if (viommu__mem_lost_count() != a->lost) {
 		/*
@@ -134,14 +175,17 @@ static int recover(struct access *a)
 		a->lost = load_acquire(&host->lost_seen);
 		return 0;
 	}
-	if (absent(&a->fault))
-		return miss(a);
+	if (viommu__access_absent(&a->fault))
+		return viommu__access_miss(a);
 	if ((a->dev->flags & VIOMMU_DEVICE_PRI) && !(a->flags & VIOMMU_DMA_NO_PRI) &&
 	    recoverable(&a->fault) && a->asked < MAX_REQUESTS) {
 		a->asked++;
 		a->dma->stats.page_requests++;
-		return viommu__request_page(a->dev, a->pasid, a->fault.addr, a->fault.access,
-					    a->flags & VIOMMU_DMA_NO_WAIT, &a->response);
+		ret = viommu__request_page(a->dev, a->pasid, a->fault.addr, a->fault.access,
+					   a->flags & VIOMMU_DMA_NO_WAIT, &a->response);
+		if (ret != -EACCES)
+			return ret;
+		page_request_refused(a);
 	}
 	return -EPERM;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "host/soft.h"
+#include "pasid/pasids.h"
 
 #define FS_FLAGS (VIOMMU_STAGE_SRE | VIOMMU_STAGE_WPE | VIOMMU_STAGE_EAFE)
 #define SS_FLAGS                                                                  \
@@ -140,7 +141,8 @@ static int plan_make(struct viommu_device *dev, struct viommu_domain *dom,
 	int err;
 
 	memset(plan, 0, sizeof(*plan));
-	if (bind->size != sizeof(*bind) || (bind->flags & ~VIOMMU_GPASID_VALID) || bind->nr > 2)
+	if (bind->size != sizeof(*bind) ||
+	    (bind->flags & ~(VIOMMU_GPASID_VALID | VIOMMU_BIND_FPD)) || bind->nr > 2)
 		return -EINVAL;
 	if (!dom || dom->host != host)
 		return -EINVAL;
@@ -152,6 +154,7 @@ static int plan_make(struct viommu_device *dev, struct viommu_domain *dom,
 		plan->gp = bind->gp.v;
 	}
 	VTD_SET(plan->pe, VTD_PE_P, 1);
+	VTD_SET(plan->pe, VTD_PE_FPD, !!(bind->flags & VIOMMU_BIND_FPD));
 	VTD_SET(plan->pe, VTD_PE_PWSNP, 1);
 	VTD_SET(plan->pe, VTD_PE_DID, VIOMMU__DID_NONE);
 	switch (bind->kind) {
@@ -235,7 +238,7 @@ static int claims_take(struct viommu_domain *dom, uint32_t pasid, uint32_t gp)
 	err = viommu_pasid_get(dom->owner, hp);
 	if (err || gp == VIOMMU_NO_PASID)
 		return err;
-	err = viommu_pasid_map(dom->owner, (struct viommu_gp){ gp }, hp);
+	err = viommu__pasid_map_bind(dom->owner, (struct viommu_gp){ gp }, hp);
 	if (err)
 		viommu_pasid_put(dom->owner, hp);
 	return err;
@@ -244,11 +247,13 @@ static int claims_take(struct viommu_domain *dom, uint32_t pasid, uint32_t gp)
 static void claims_drop(struct viommu_device *dev, struct viommu_domain *dom, uint32_t pasid,
 			uint32_t gp)
 {
+	struct viommu_hp hp = { pasid };
+
 	if (!pasid)
 		return;
 	if (gp != VIOMMU_NO_PASID && !bound_elsewhere(dev->host, dev, dom, pasid, gp))
-		viommu_pasid_unmap(dom->owner, (struct viommu_gp){ gp });
-	viommu_pasid_put(dom->owner, (struct viommu_hp){ pasid });
+		viommu__pasid_unmap_bind(dom->owner, (struct viommu_gp){ gp }, hp);
+	viommu_pasid_put(dom->owner, hp);
 }
 
 /*
@@ -321,14 +326,16 @@ static int bind_entry(struct viommu_device *dev, struct viommu_domain *dom, uint
 	if (err)
 		goto out;
 	pthread_mutex_lock(&host->lock);
+	rec = viommu__record(dev, pasid);
+	if (rec && mode == BIND_OR_REPLACE)
+		wait_dying(dev, rec);
+	/* Now the lock is kept. */
 	err = dev->gone ? -ENODEV : dom->ending ? -EINVAL : viommu__device_table(dev, pasid);
 	if (err)
 		goto out_unlock;
 	rec = viommu__record(dev, pasid);
-	if (mode == BIND_OR_REPLACE)
-		wait_dying(dev, rec);
 	if (rec->state == RECORD_FREE)
-		err = dev->gone ? -ENODEV : bind_new(dev, pasid, rec, &plan);
+		err = bind_new(dev, pasid, rec, &plan);
 	else if (mode == BIND_OR_REPLACE && rec->state == RECORD_BOUND)
 		err = bind_replace(dev, pasid, rec, &plan);
 	else
@@ -369,7 +376,7 @@ int viommu_host_rebind(struct viommu_device *dev, struct viommu_domain *dom, str
 int viommu_device_attach(struct viommu_device *dev, struct viommu_domain *dom,
 			 const struct viommu_bind *bind)
 {
-	if (bind->flags)
+	if (bind->flags & ~VIOMMU_BIND_FPD)
 		return -EINVAL;
 	return bind_entry(dev, dom, 0, bind, BIND_OR_REPLACE);
 }
@@ -421,7 +428,7 @@ static void bind_start_end(struct viommu_device *dev, uint32_t pasid, struct rec
 	store_release(&rec->state, RECORD_DYING);
 	rec->token = token;
 	entry_clear_present(dev, pasid, rec);
-	viommu__requests_end(dev, pasid ? pasid : VIOMMU_NO_PASID, 0, VIOMMU_RESPONSE_INVALID);
+	viommu__requests_end(dev, pasid ? pasid : VIOMMU_NO_PASID, VIOMMU_RESPONSE_INVALID);
 }
 
 static void bind_finish_end(struct viommu_device *dev, uint32_t pasid, struct record *rec)
@@ -431,7 +438,7 @@ static void bind_finish_end(struct viommu_device *dev, uint32_t pasid, struct re
 	struct stages *ext = rec->ext;
 
 	/* An access that was still inside may have asked for a page after the first round. */
-	viommu__requests_end(dev, pasid ? pasid : VIOMMU_NO_PASID, 0, VIOMMU_RESPONSE_INVALID);
+	viommu__requests_end(dev, pasid ? pasid : VIOMMU_NO_PASID, VIOMMU_RESPONSE_INVALID);
 	entry_write(dev, pasid, rec, &none);
 	viommu__free(ext);
 	claims_drop(dev, dom, pasid, rec->gp);
@@ -490,7 +497,7 @@ int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_d
 
 static int unbind(struct viommu_device *dev, uint32_t pasid)
 {
-	if (pasid >= dev->pdir_entries * 64)
+	if (pasid >= dev->pdir_entries * 64 && pasid != VIOMMU_ALL_PASIDS)
 		return 0;
 	pthread_mutex_lock(&dev->host->lock);
 	viommu__binds_end(dev, pasid, NULL);
@@ -515,6 +522,11 @@ int viommu_device_detach(struct viommu_device *dev)
 	return unbind(dev, 0);
 }
 
+int viommu_device_unbind_all(struct viommu_device *dev)
+{
+	return unbind(dev, VIOMMU_ALL_PASIDS);
+}
+
 int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_hp hp, uint64_t pe[8])
 {
 	struct record *rec;
@@ -525,6 +537,34 @@ int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_hp hp, uint
 	if (rec && rec->state == RECORD_BOUND) {
 		memcpy(pe, viommu__pe(dev, hp.v), 64);
 		err = 0;
+	}
+	pthread_mutex_unlock(&dev->host->lock);
+	return err;
+}
+
+int viommu_host_next_bind(struct viommu_device *dev, struct viommu_hp *hp, struct viommu_gp *gp,
+			  uint64_t pe[8])
+{
+	uint32_t end = dev->pdir_entries * 64, i;
+	int err = -ENOENT;
+
+	pthread_mutex_lock(&dev->host->lock);
+	for (i = hp->v; i < end; i++) {
+		struct record *rec = viommu__record(dev, i);
+
+		if (!rec) {
+			i |= 63;
+			continue;
+		}
+		if (rec->state != RECORD_BOUND)
+			continue;
+		hp->v = i;
+		if (gp)
+			gp->v = rec->gp;
+		if (pe)
+			memcpy(pe, viommu__pe(dev, i), 64);
+		err = 0;
+		break;
 	}
 	pthread_mutex_unlock(&dev->host->lock);
 	return err;

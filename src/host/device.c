@@ -42,6 +42,14 @@ static uint64_t *context_entry(struct viommu_host *host, uint16_t sid)
 	return table + (size_t)(sid & 0x7f) * 4;
 }
 
+/* The bits of a context entry that admit kinds of requests. */
+static uint64_t sce_gates(uint32_t flags)
+{
+	return (flags & VIOMMU_DEVICE_PASID ? VTD_MASK(VTD_SCE_PASIDE) : 0) |
+	       (flags & VIOMMU_DEVICE_ATS ? VTD_MASK(VTD_SCE_DTE) : 0) |
+	       (flags & VIOMMU_DEVICE_PRI ? VTD_MASK(VTD_SCE_PRE) : 0);
+}
+
 static int config_check(struct viommu_host *host, const struct viommu_device_config *c)
 {
 	const uint64_t *ecap = &host->unit.ecap;
@@ -75,6 +83,7 @@ int viommu_device_new(struct viommu_host *host, const struct viommu_device_confi
 	dev->host = host;
 	dev->sid = config->sid;
 	dev->flags = config->flags;
+	dev->gates = config->flags;
 	dev->ctx = config->ctx;
 	dev->invalidate = config->invalidate;
 	dev->max_requests = host->max_requests;
@@ -114,12 +123,8 @@ int viommu_device_new(struct viommu_host *host, const struct viommu_device_confi
 	list_add_tail(&host->devices, &dev->link);
 	/* RID_PASID is 0, RID_PRIV 0. P is in the first word, which goes last. */
 	store_relaxed(&dev->sce[1], 0);
-	store_release(&dev->sce[0],
-		      (uintptr_t)dev->pdir | VTD_VAL(VTD_SCE_PDTS, pdts) |
-			      (dev->flags & VIOMMU_DEVICE_PASID ? VTD_MASK(VTD_SCE_PASIDE) : 0) |
-			      (dev->flags & VIOMMU_DEVICE_ATS ? VTD_MASK(VTD_SCE_DTE) : 0) |
-			      (dev->flags & VIOMMU_DEVICE_PRI ? VTD_MASK(VTD_SCE_PRE) : 0) |
-			      VTD_MASK(VTD_SCE_P));
+	store_release(&dev->sce[0], (uintptr_t)dev->pdir | VTD_VAL(VTD_SCE_PDTS, pdts) |
+					    sce_gates(dev->gates) | VTD_MASK(VTD_SCE_P));
 	pthread_mutex_unlock(&host->lock);
 	*out = dev;
 	return 0;
@@ -162,19 +167,21 @@ static void unplug_locked(struct viommu_device *dev)
 {
 	store_release(&dev->gone, 1);
 	store_release(&dev->sce[0], 0);
-	viommu__requests_end(dev, 0, 1, VIOMMU_RESPONSE_FAILURE);
+	viommu__requests_end(dev, VIOMMU_ALL_PASIDS, VIOMMU_RESPONSE_FAILURE);
 	viommu__binds_end(dev, VIOMMU_ALL_PASIDS, NULL);
 	/* A request may have been opened by an access that found the bind still there. */
-	viommu__requests_end(dev, 0, 1, VIOMMU_RESPONSE_FAILURE);
+	viommu__requests_end(dev, VIOMMU_ALL_PASIDS, VIOMMU_RESPONSE_FAILURE);
 }
 
 int viommu_device_unplug(struct viommu_device *dev)
 {
-	pthread_mutex_lock(&dev->host->lock);
+	struct viommu_host *host = dev->host;
+
+	pthread_mutex_lock(&host->lock);
 	if (!dev->gone)
 		unplug_locked(dev);
-	pthread_mutex_unlock(&dev->host->lock);
-	viommu__markers_drain(&dev->host->markers);
+	pthread_mutex_unlock(&host->lock);
+	viommu__markers_drain(&host->markers);
 	return 0;
 }
 
@@ -215,4 +222,28 @@ void viommu_device_free(struct viommu_device *dev)
 uint16_t viommu_device_sid(const struct viommu_device *dev)
 {
 	return dev->sid;
+}
+
+int viommu_device_gate(struct viommu_device *dev, uint32_t flags)
+{
+	struct viommu_host *host = dev->host;
+
+	if ((flags & ~dev->flags) || ((flags & VIOMMU_DEVICE_PRI) && !(flags & VIOMMU_DEVICE_ATS)))
+		return -EINVAL;
+	pthread_mutex_lock(&host->lock);
+	if (dev->gone) {
+		pthread_mutex_unlock(&host->lock);
+		return -ENODEV;
+	}
+	store_release(&dev->gates, flags);
+	store_release(&dev->sce[0], (dev->sce[0] & ~sce_gates(UINT32_MAX)) | sce_gates(flags));
+	/* Translations know nothing of gates, so they go: of every device, which is seldom. */
+	gen_bump(&host->gen.v);
+	if (!(flags & VIOMMU_DEVICE_PRI))
+		viommu__requests_end(dev, VIOMMU_ALL_PASIDS, VIOMMU_RESPONSE_INVALID);
+	viommu__devtlbs_drop(dev, VIOMMU_ALL_PASIDS, 0, 0);
+	viommu__device_tell(dev, VIOMMU_ALL_PASIDS, 0, 0);
+	pthread_mutex_unlock(&host->lock);
+	viommu__markers_drain(&host->markers);
+	return 0;
 }

@@ -73,6 +73,14 @@ int viommu__bind_walk(const struct viommu_domain *dom, const struct stages *ext,
 	return ret;
 }
 
+void viommu__fault_fpd(struct viommu_fault *fault)
+{
+	const struct viommu_spec_fault *spec = viommu_fault_find(fault->reason);
+
+	if (spec && spec->qualified)
+		fault->flags |= VIOMMU_FAULT_FPD;
+}
+
 int viommu__hpa_check(const struct viommu_domain *dom, const struct viommu_stack *stack,
 		      uint32_t access, struct viommu_walk_result *wr)
 {
@@ -120,7 +128,8 @@ int viommu_host_walk(struct viommu_device *dev, const struct viommu_path_request
 	memset(out, 0, sizeof(*out));
 	pthread_mutex_lock(&host->lock);
 	ret = viommu__path_lookup_own(&host->unit, &r, rec, path);
-	if (!ret && !path->interrupt && !path->zero_read) {
+	if (!ret && !path->interrupt && !path->zero_read && r.request != VIOMMU_REQ_PAGE &&
+	    r.request != VIOMMU_REQ_TRANSLATED) {
 		record = viommu__record(dev, r.pasid == VIOMMU_NO_PASID ? 0 : r.pasid);
 		ret = viommu__bind_walk(record->dom, record->ext,
 					path->pgtt == VTD_PGTT_NESTED || path->pgtt == VTD_PGTT_FS
@@ -135,6 +144,8 @@ int viommu_host_walk(struct viommu_device *dev, const struct viommu_path_request
 			out->fault.access = (uint8_t)r.access;
 			if (r.pasid != VIOMMU_NO_PASID)
 				out->fault.flags |= VIOMMU_FAULT_HAS_PASID;
+			if (path->fpd)
+				viommu__fault_fpd(&out->fault);
 		}
 	} else if (ret == VIOMMU_FAULTED) {
 		out->fault = path->fault;

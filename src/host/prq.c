@@ -41,6 +41,13 @@ void viommu__requests_destroy(struct viommu_device *dev)
 	viommu__free(dev->requests);
 }
 
+static uint8_t code_known(uint16_t code)
+{
+	return code == VIOMMU_RESPONSE_SUCCESS || code == VIOMMU_RESPONSE_INVALID
+		       ? (uint8_t)code
+		       : VIOMMU_RESPONSE_FAILURE;
+}
+
 /* request_lock held. */
 static void answer(struct viommu_device *dev, struct request *r, uint8_t code)
 {
@@ -60,8 +67,9 @@ static void answer(struct viommu_device *dev, struct request *r, uint8_t code)
  * Nobody comes any more for these answers; the next bind of the PASID must not find them.
  * request_lock held.
  */
-static void unclaimed_drop(struct viommu_device *dev, uint32_t pasid, int all)
+static void unclaimed_drop(struct viommu_device *dev, uint32_t pasid)
 {
+	int all = pasid == VIOMMU_ALL_PASIDS;
 	uint32_t i;
 
 	for (i = 0; i < dev->max_requests && dev->unclaimed; i++) {
@@ -74,18 +82,28 @@ static void unclaimed_drop(struct viommu_device *dev, uint32_t pasid, int all)
 	}
 }
 
-void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, uint8_t code)
+/* request_lock held. */
+static int answer_all(struct viommu_device *dev, uint32_t pasid, uint8_t code)
 {
+	int all = pasid == VIOMMU_ALL_PASIDS, n = 0;
 	uint32_t i;
 
-	pthread_mutex_lock(&dev->request_lock);
 	for (i = 0; i < dev->max_requests && dev->open_requests; i++) {
 		struct request *r = &dev->requests[i];
 
-		if (r->state == REQUEST_OPEN && (all || r->pasid == pasid))
+		if (r->state == REQUEST_OPEN && (all || r->pasid == pasid)) {
 			answer(dev, r, code);
+			n++;
+		}
 	}
-	unclaimed_drop(dev, pasid, all);
+	return n;
+}
+
+void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, uint8_t code)
+{
+	pthread_mutex_lock(&dev->request_lock);
+	answer_all(dev, pasid, code);
+	unclaimed_drop(dev, pasid);
 	/*
 	 * Also who waits for a free group, with none of this PASID's open, has to see that it is
 	 * over.
@@ -126,13 +144,18 @@ static struct request *request_find(struct viommu_device *dev, uint32_t pasid, u
 	return free;
 }
 
-/* Still bound? A group opened after the bind's end would wait for ever. request_lock held. */
+/*
+ * May it ask: 0, -EPERM, -EACCES? A group opened after the bind's end, or after the gate was shut,
+ * would wait for ever. request_lock held.
+ */
 static int request_allowed(struct viommu_device *dev, uint32_t pasid)
 {
 	struct record *rec = viommu__record(dev, pasid == VIOMMU_NO_PASID ? 0 : pasid);
 
-	return !load_acquire(&dev->gone) && !dev->pri_off && !dev->pri_shut && rec &&
-	       load_acquire(&rec->state) == RECORD_BOUND;
+	if (load_acquire(&dev->gone) || dev->pri_off || dev->pri_shut || !rec ||
+	    load_acquire(&rec->state) != RECORD_BOUND)
+		return -EPERM;
+	return load_acquire(&dev->gates) & VIOMMU_DEVICE_PRI ? 0 : -EACCES;
 }
 
 int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
@@ -141,32 +164,33 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 	struct viommu_host *host = dev->host;
 	struct viommu_page_request up;
 	struct request *r;
-	int err = 0, fresh = 0;
+	int err, fresh = 0;
 
 	if (!(dev->flags & VIOMMU_DEVICE_PRI))
 		return -EPERM;
 	addr = align_down(addr, 4096);
 	access &= VIOMMU_READ | VIOMMU_WRITE | VIOMMU_PRIV;
 	pthread_mutex_lock(&dev->request_lock);
-	if (!request_allowed(dev, pasid)) {
-		pthread_mutex_unlock(&dev->request_lock);
-		return -EPERM;
-	}
-	/* With every group in use an access waits for one, as a device at its allocation does. */
-	while (!(r = request_find(dev, pasid, addr, access))) {
-		if (!no_wait)
-			pthread_cond_wait(&dev->request_cond, &dev->request_lock);
-		if (no_wait || !request_allowed(dev, pasid)) {
-			pthread_mutex_unlock(&dev->request_lock);
-			return no_wait ? -EAGAIN : -EPERM;
+	for (;;) {
+		r = request_find(dev, pasid, addr, access);
+		if (r && r->state == REQUEST_ANSWERED) { /* the failure of an earlier no_wait */
+			*response = r->code;
+			r->state = REQUEST_FREE;
+			dev->unclaimed--;
+			err = -EPERM;
+		} else {
+			err = request_allowed(dev, pasid);
+			if (!err && !r && no_wait)
+				err = -EAGAIN;
 		}
-	}
-	if (r->state == REQUEST_ANSWERED) { /* the failure of an earlier no_wait */
-		*response = r->code;
-		r->state = REQUEST_FREE;
-		dev->unclaimed--;
-		pthread_mutex_unlock(&dev->request_lock);
-		return -EPERM;
+		if (err) {
+			pthread_mutex_unlock(&dev->request_lock);
+			return err;
+		}
+		if (r)
+			break;
+		/* With every group in use it waits for one, as a device at its allocation does. */
+		pthread_cond_wait(&dev->request_cond, &dev->request_lock);
 	}
 	if (r->state == REQUEST_FREE) {
 		*r = (struct request){
@@ -228,24 +252,30 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 int viommu_host_page_response(struct viommu_device *dev, const struct viommu_page_response *resp)
 {
 	struct request *r;
-	uint8_t code;
 	int err = -ENOENT;
 
 	if (resp->size != sizeof(*resp))
 		return -EINVAL;
-	code = resp->code == VIOMMU_RESPONSE_SUCCESS || resp->code == VIOMMU_RESPONSE_INVALID
-		       ? (uint8_t)resp->code
-		       : VIOMMU_RESPONSE_FAILURE;
 	pthread_mutex_lock(&dev->request_lock);
 	if (resp->prgi < dev->max_requests) {
 		r = &dev->requests[resp->prgi];
 		if (r->state == REQUEST_OPEN && r->pasid == resp->pasid) {
-			answer(dev, r, code);
+			answer(dev, r, code_known(resp->code));
 			err = 0;
 		}
 	}
 	pthread_mutex_unlock(&dev->request_lock);
 	return err;
+}
+
+int viommu_device_abort_requests(struct viommu_device *dev, uint32_t pasid, uint16_t code)
+{
+	int n;
+
+	pthread_mutex_lock(&dev->request_lock);
+	n = answer_all(dev, pasid, code_known(code));
+	pthread_mutex_unlock(&dev->request_lock);
+	return n;
 }
 
 unsigned viommu_host_expire_page_requests(struct viommu_host *host)
@@ -275,10 +305,10 @@ unsigned viommu_host_expire_page_requests(struct viommu_host *host)
 
 void viommu_device_pri_reset(struct viommu_device *dev)
 {
-	viommu__requests_end(dev, 0, 1, VIOMMU_RESPONSE_INVALID);
+	viommu__requests_end(dev, VIOMMU_ALL_PASIDS, VIOMMU_RESPONSE_INVALID);
 	pthread_mutex_lock(&dev->request_lock);
 	dev->pri_off = 0;
-	unclaimed_drop(dev, 0, 1);
+	unclaimed_drop(dev, VIOMMU_ALL_PASIDS);
 	pthread_mutex_unlock(&dev->request_lock);
 }
 
@@ -299,7 +329,7 @@ void viommu__device_pri(struct viommu_device *dev, int on)
 	pthread_mutex_unlock(&dev->request_lock);
 	/* After that none can be opened: what this answers is the last. */
 	if (!on)
-		viommu__requests_end(dev, 0, 1, VIOMMU_RESPONSE_INVALID);
+		viommu__requests_end(dev, VIOMMU_ALL_PASIDS, VIOMMU_RESPONSE_INVALID);
 }
 
 int viommu__device_pri_failed(struct viommu_device *dev)

@@ -25,7 +25,7 @@
  *	table entries, record.dom, .ext         written under host->lock, read inside markers (seqlock of record.gen)
  *	device.requests and what is in it       device->request_lock (inner to host->lock)
  *	lost_seen                               written under host->lock, read by anybody (acquire)
- *	device.gone                             written under host->lock, read by anybody
+ *	device.gone, .gates                     written under host->lock, read by anybody
  * Lock order: memory's lock, host->lock, device->request_lock, markers' lock. No callback is called
  * with any of them held.
  */
@@ -111,7 +111,8 @@ struct viommu_device {
 	uint8_t pri_off;
 	/* the function itself has page requests switched off, see viommu__device_pri() */
 	uint8_t pri_shut;
-	uint32_t flags;
+	uint32_t flags; /* what it was made with */
+	uint32_t gates; /* which of them its context entry admits */
 	void *ctx;
 	void (*invalidate)(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes);
 	struct list devtlbs; /* struct viommu__devtlb_hook */
@@ -237,6 +238,8 @@ int viommu__bind_walk(const struct viommu_domain *dom, const struct stages *ext,
 		      const struct viommu_stage *fs, bool hpa_output, uint64_t addr,
 		      uint32_t access, uint32_t flags, struct viommu_recorder *rec,
 		      struct viommu_walk_result *wr);
+/* FPD was set on the way to a fault of the walk: if its reason is qualified, it says so. */
+void viommu__fault_fpd(struct viommu_fault *fault);
 /* May an HPA be accessed? Sets wr->host. 0 or VIOMMU_FAULTED. */
 int viommu__hpa_check(const struct viommu_domain *dom, const struct viommu_stack *stack,
 		      uint32_t access, struct viommu_walk_result *wr);
@@ -259,11 +262,15 @@ void viommu__requests_destroy(struct viommu_device *dev);
 void viommu__device_pri(struct viommu_device *dev, int on);
 /* A group was answered FAILURE since the last viommu_device_pri_reset(). */
 int viommu__device_pri_failed(struct viommu_device *dev);
-/* Answer every open group of this PASID (all: of every PASID). */
-void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, int all, uint8_t code);
+/*
+ * Answer every open group of this PASID (VIOMMU_ALL_PASIDS: of every one); their bind is over, so
+ * answers that nobody took go, too.
+ */
+void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, uint8_t code);
 /*
  * A missing page. 0: answered with SUCCESS, walk again. -EAGAIN: open, or no group is free (only
  * with no_wait). -EPERM: answered with a failure, or the device may not ask: the access faults.
+ * -EACCES: the context entry admits no page requests.
  */
 int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
 			 int no_wait, uint32_t *response);

@@ -327,7 +327,7 @@ int viommu_pasid_free(struct viommu_owner *owner, struct viommu_hp hp)
 
 	pthread_mutex_lock(&owner->pasids->lock);
 	ret = viommu__pasid_state(owner, hp, &state);
-	if (!ret && (state_refs(*state) > 1 || *state & STATE_MAPPED))
+	if (!ret && (state_refs(*state) > 1 || *state & (STATE_MAPPED | STATE_HELD)))
 		ret = -EBUSY;
 	if (!ret)
 		id_give(owner, hp.v);
@@ -352,16 +352,69 @@ int viommu_pasid_get(struct viommu_owner *owner, struct viommu_hp hp)
 	return ret;
 }
 
+/* Lock held. The last reference of an id that is held takes the id and its mapping with it. */
+static void ref_drop(struct viommu_owner *owner, uint32_t id, uint64_t *state)
+{
+	if (state_refs(*state) == 1) {
+		viommu__pasid_map_clear(owner, state);
+		id_give(owner, id);
+		return;
+	}
+	*state -= STATE_ONE_REF;
+	owner->extra--;
+}
+
 void viommu_pasid_put(struct viommu_owner *owner, struct viommu_hp hp)
 {
 	uint64_t *state;
 
 	pthread_mutex_lock(&owner->pasids->lock);
 	VIOMMU_ASSERT(!viommu__pasid_state(owner, hp, &state));
-	VIOMMU_ASSERT(state_refs(*state) > 1);
-	*state -= STATE_ONE_REF;
-	owner->extra--;
+	VIOMMU_ASSERT(state_refs(*state) > 1 || *state & STATE_HELD);
+	ref_drop(owner, hp.v, state);
 	pthread_mutex_unlock(&owner->pasids->lock);
+}
+
+int viommu_pasid_hold(struct viommu_owner *owner, struct viommu_hp hp)
+{
+	struct viommu_pasids *pasids = owner->pasids;
+	uint64_t *state;
+	int ret;
+
+	if (hp.v < pasids->min || hp.v > pasids->max)
+		return -EINVAL;
+	pthread_mutex_lock(&pasids->lock);
+	ret = viommu__pasid_state(owner, hp, &state);
+	if (ret == -EPERM) {
+		ret = -EEXIST;
+	} else if (ret == -ENOENT) {
+		ret = quota_used_up(owner) ? -EDQUOT : id_take(owner, hp.v);
+		if (!ret)
+			*id_state(pasids, hp.v) |= STATE_HELD;
+	} else if (state_refs(*state) == REFS_MAX) {
+		ret = -EOVERFLOW;
+	} else {
+		*state += STATE_ONE_REF;
+		owner->extra++;
+	}
+	pthread_mutex_unlock(&pasids->lock);
+	return ret;
+}
+
+int viommu_pasid_release(struct viommu_owner *owner, struct viommu_hp hp)
+{
+	uint64_t *state;
+	int ret;
+
+	pthread_mutex_lock(&owner->pasids->lock);
+	ret = viommu__pasid_state(owner, hp, &state);
+	/* The owner's own reference, of alloc or reserve, is for viommu_pasid_free(). */
+	if (!ret && state_refs(*state) == 1 && !(*state & STATE_HELD))
+		ret = -EBUSY;
+	if (!ret)
+		ref_drop(owner, hp.v, state);
+	pthread_mutex_unlock(&owner->pasids->lock);
+	return ret;
 }
 
 size_t viommu_pasids_memory(struct viommu_pasids *pasids)

@@ -19,7 +19,8 @@ static uint32_t map_look_up(const struct viommu_owner *owner, struct viommu_gp g
 	return chunk ? chunk->hp[gp.v % SPARSE_CHUNK] : 0;
 }
 
-int viommu_pasid_map(struct viommu_owner *owner, struct viommu_gp gp, struct viommu_hp hp)
+static int map_add(struct viommu_owner *owner, struct viommu_gp gp, struct viommu_hp hp,
+		   uint64_t who)
 {
 	struct map_chunk *chunk;
 	uint64_t *state;
@@ -34,7 +35,10 @@ int viommu_pasid_map(struct viommu_owner *owner, struct viommu_gp gp, struct vio
 		goto unlock;
 	old = map_look_up(owner, gp);
 	if (old || *state & STATE_MAPPED) {
-		ret = old == hp.v ? 0 : -EEXIST;
+		if (old == hp.v)
+			*state |= who;
+		else
+			ret = -EEXIST;
 		goto unlock;
 	}
 	chunk = viommu__sparse_make(&owner->map, gp.v);
@@ -44,32 +48,74 @@ int viommu_pasid_map(struct viommu_owner *owner, struct viommu_gp gp, struct vio
 	}
 	chunk->hp[gp.v % SPARSE_CHUNK] = hp.v;
 	chunk->used++;
-	*state = (*state & ~STATE_GP_MASK) | gp.v | STATE_MAPPED;
+	*state = (*state & ~STATE_GP_MASK) | gp.v | who;
 unlock:
 	pthread_mutex_unlock(&owner->pasids->lock);
 	return ret;
 }
 
-int viommu_pasid_unmap(struct viommu_owner *owner, struct viommu_gp gp)
+int viommu_pasid_map(struct viommu_owner *owner, struct viommu_gp gp, struct viommu_hp hp)
+{
+	return map_add(owner, gp, hp, STATE_MAP_CALLER);
+}
+
+int viommu__pasid_map_bind(struct viommu_owner *owner, struct viommu_gp gp, struct viommu_hp hp)
+{
+	return map_add(owner, gp, hp, STATE_MAP_BIND);
+}
+
+void viommu__pasid_map_clear(struct viommu_owner *owner, uint64_t *state)
 {
 	struct map_chunk *chunk;
+	uint32_t gp = state_gp(*state);
+
+	if (!(*state & STATE_MAPPED))
+		return;
+	*state &= ~(STATE_GP_MASK | STATE_MAPPED);
+	chunk = viommu__sparse_find(&owner->map, gp);
+	chunk->hp[gp % SPARSE_CHUNK] = 0;
+	if (!--chunk->used)
+		viommu__sparse_drop(&owner->map, gp);
+}
+
+/* Nobody but `who` wants it any more: it goes. Lock held. */
+static void map_drop(struct viommu_owner *owner, uint64_t *state, uint64_t who)
+{
+	if ((*state & STATE_MAPPED) == who)
+		viommu__pasid_map_clear(owner, state);
+	else
+		*state &= ~who;
+}
+
+int viommu_pasid_unmap(struct viommu_owner *owner, struct viommu_gp gp)
+{
 	struct viommu_hp hp;
 	uint64_t *state;
+	int ret = -ENOENT;
 
 	pthread_mutex_lock(&owner->pasids->lock);
 	hp.v = map_look_up(owner, gp);
-	if (!hp.v) {
-		pthread_mutex_unlock(&owner->pasids->lock);
-		return -ENOENT;
+	if (hp.v) {
+		VIOMMU_ASSERT(!viommu__pasid_state(owner, hp, &state));
+		if (*state & STATE_MAP_CALLER) {
+			map_drop(owner, state, STATE_MAP_CALLER);
+			ret = 0;
+		}
 	}
-	VIOMMU_ASSERT(!viommu__pasid_state(owner, hp, &state));
-	*state &= ~(STATE_GP_MASK | STATE_MAPPED);
-	chunk = viommu__sparse_find(&owner->map, gp.v);
-	chunk->hp[gp.v % SPARSE_CHUNK] = 0;
-	if (!--chunk->used)
-		viommu__sparse_drop(&owner->map, gp.v);
 	pthread_mutex_unlock(&owner->pasids->lock);
-	return 0;
+	return ret;
+}
+
+void viommu__pasid_unmap_bind(struct viommu_owner *owner, struct viommu_gp gp, struct viommu_hp hp)
+{
+	uint64_t *state;
+
+	pthread_mutex_lock(&owner->pasids->lock);
+	if (map_look_up(owner, gp) == hp.v) {
+		VIOMMU_ASSERT(!viommu__pasid_state(owner, hp, &state));
+		map_drop(owner, state, STATE_MAP_BIND);
+	}
+	pthread_mutex_unlock(&owner->pasids->lock);
 }
 
 int viommu_pasid_to_host(struct viommu_owner *owner, struct viommu_gp gp, struct viommu_hp *out)

@@ -3,7 +3,8 @@
  * What alloc.c and map.c share: the state of a host PASID, of an owner and of the allocator.
  *
  *	viommu_pasids.ids: hp -> ids_chunk { used bits, 64 states }
- *	  a state is one word: [19:0] gp, [20] mapped, [40:21] owner, [63:41] refs
+ *	  a state is one word: [19:0] gp, [20] mapped by the caller, [21] by a bind, [22] held,
+ *	  [42:23] owner, [63:43] refs
  *	viommu_pasids.full: a bit for each chunk that has no free id
  *	viommu_pasids.full_words: a bit for each word of `full` that is all ones
  *	viommu_owner.map: gp -> map_chunk { count, 64 host PASIDs, 0 = none }
@@ -29,7 +30,7 @@
 
 #define OWNER_BITS 20
 #define OWNERS_MAX (1u << OWNER_BITS)
-#define REFS_MAX   ((1u << (64 - VIOMMU_PASID_BITS - 1 - OWNER_BITS)) - 1)
+#define REFS_MAX   ((1u << (64 - STATE_REFS_SHIFT)) - 1)
 
 struct ids_chunk {
 	uint64_t used;
@@ -82,9 +83,25 @@ static inline uint64_t *id_state(struct viommu_pasids *pasids, uint32_t id)
 /* 0 and the state if owner holds hp; -ENOENT, -EPERM. */
 int viommu__pasid_state(struct viommu_owner *owner, struct viommu_hp hp, uint64_t **state);
 
-#define STATE_GP_MASK     MASK64(VIOMMU_PASID_BITS - 1, 0)
-#define STATE_MAPPED      BIT64(VIOMMU_PASID_BITS)
-#define STATE_OWNER_SHIFT (VIOMMU_PASID_BITS + 1)
+/* map.c: whoever wants the mapping of this host PASID, it goes. */
+void viommu__pasid_map_clear(struct viommu_owner *owner, uint64_t *state);
+
+/*
+ * For binds, which take the lock inside: as viommu_pasid_map() and _unmap(), but what one of them
+ * makes the other's removal leaves alone. Unmapping also names hp: a mapping of gp to another one
+ * is not the bind's.
+ */
+int viommu__pasid_map_bind(struct viommu_owner *owner, struct viommu_gp gp, struct viommu_hp hp);
+void viommu__pasid_unmap_bind(struct viommu_owner *owner, struct viommu_gp gp, struct viommu_hp hp);
+
+#define STATE_GP_MASK MASK64(VIOMMU_PASID_BITS - 1, 0)
+/* The mapping is there while either of them wants it. */
+#define STATE_MAP_CALLER BIT64(VIOMMU_PASID_BITS)
+#define STATE_MAP_BIND   BIT64(VIOMMU_PASID_BITS + 1)
+#define STATE_MAPPED     (STATE_MAP_CALLER | STATE_MAP_BIND)
+/* Made by viommu_pasid_hold(): the last reference frees it. */
+#define STATE_HELD        BIT64(VIOMMU_PASID_BITS + 2)
+#define STATE_OWNER_SHIFT (VIOMMU_PASID_BITS + 3)
 #define STATE_REFS_SHIFT  (STATE_OWNER_SHIFT + OWNER_BITS)
 #define STATE_ONE_REF     BIT64(STATE_REFS_SHIFT)
 

@@ -611,7 +611,33 @@ static void a_response_without_a_request_is_not_found(void **state)
 	world_close(&w);
 }
 
+static void a_request_without_a_walk_ends_with_its_path(void **state)
+{
+	struct viommu_path_request req = { .access = VIOMMU_READ, .addr = 0x1000 };
+	struct world_config c = { .device_flags = VIOMMU_DEVICE_PASID | VIOMMU_DEVICE_ATS |
+						  VIOMMU_DEVICE_PRI };
+	struct viommu_walk_result walk;
+	struct viommu_path_result path;
+	struct world w;
+
+	(void)state;
+	world_open(&w, &c);
+	/* Nothing was ever bound, so there are no tables that could be walked by mistake. */
+	req.pasid = VIOMMU_NO_PASID;
+	req.request = VIOMMU_REQ_TRANSLATED;
+	assert_int_equal(viommu_host_walk(w.dev, &req, 0, NULL, &path, &walk), 0);
+	assert_int_equal(walk.reads, 0);
+	assert_int_equal(world_bind(&w, 5), 0);
+	req.pasid = w.hp.v;
+	req.request = VIOMMU_REQ_PAGE;
+	assert_int_equal(viommu_host_walk(w.dev, &req, 0, NULL, &path, &walk), 0);
+	assert_int_equal(walk.reads, 0);
+	assert_int_equal(path.pgtt, VTD_PGTT_NESTED);
+	world_close(&w);
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(a_request_without_a_walk_ends_with_its_path),
 	cmocka_unit_test(host_new_refuses_numbers_out_of_range),
 	cmocka_unit_test(host_new_takes_capabilities_away_but_adds_none),
 	cmocka_unit_test(domain_new_refuses_what_the_host_cannot_hold),

@@ -117,6 +117,69 @@ static void the_guests_number_leaves_with_the_last_bind_that_has_it(void **state
 	world_close(&w);
 }
 
+static void a_mapping_of_the_caller_outlives_binds(void **state)
+{
+	struct viommu_owner *owner;
+	struct viommu_device *other;
+	struct viommu_hp hp, two;
+	struct world w;
+
+	(void)state;
+	world_open(&w, NULL);
+	owner = viommu_domain_owner(w.dom);
+	other = device_new(&w, 0x100);
+	/* Made before the bind, and after it. */
+	assert_int_equal(viommu_pasid_map(owner, (struct viommu_gp){ 5 }, w.hp), 0);
+	assert_int_equal(bind_on(&w, w.dev, w.hp, VIOMMU_GPASID_VALID), 0);
+	assert_int_equal(viommu_host_unbind(w.dev, w.hp), 0);
+	assert_int_equal(viommu_pasid_to_host(owner, (struct viommu_gp){ 5 }, &hp), 0);
+	assert_int_equal(viommu_pasid_unmap(owner, (struct viommu_gp){ 5 }), 0);
+	assert_int_equal(viommu_pasid_to_host(owner, (struct viommu_gp){ 5 }, &hp), -ENOENT);
+	assert_int_equal(bind_on(&w, w.dev, w.hp, VIOMMU_GPASID_VALID), 0);
+	assert_int_equal(viommu_pasid_map(owner, (struct viommu_gp){ 5 }, w.hp), 0);
+	assert_int_equal(bind_on(&w, other, w.hp, VIOMMU_GPASID_VALID), 0);
+	assert_int_equal(viommu_host_unbind(w.dev, w.hp), 0);
+	assert_int_equal(viommu_host_unbind(other, w.hp), 0);
+	assert_int_equal(viommu_pasid_to_host(owner, (struct viommu_gp){ 5 }, &hp), 0);
+	/* While a bind names it the caller's is taken back without effect. */
+	assert_int_equal(bind_on(&w, w.dev, w.hp, VIOMMU_GPASID_VALID), 0);
+	assert_int_equal(viommu_pasid_unmap(owner, (struct viommu_gp){ 5 }), 0);
+	assert_int_equal(viommu_pasid_unmap(owner, (struct viommu_gp){ 5 }), -ENOENT);
+	assert_int_equal(viommu_pasid_to_host(owner, (struct viommu_gp){ 5 }, &hp), 0);
+	assert_int_equal(hp.v, w.hp.v);
+	assert_int_equal(viommu_pasid_alloc(owner, 300, 400, &two), 0);
+	assert_int_equal(viommu_pasid_map(owner, (struct viommu_gp){ 5 }, two), -EEXIST);
+	assert_int_equal(viommu_host_unbind(w.dev, w.hp), 0);
+	assert_int_equal(viommu_pasid_to_host(owner, (struct viommu_gp){ 5 }, &hp), -ENOENT);
+	world_close(&w);
+}
+
+static void a_held_pasid_may_be_released_before_its_bind_ends(void **state)
+{
+	struct viommu_owner *owner;
+	struct viommu_hp hp = { 5 };
+	struct world w;
+
+	(void)state;
+	world_open(&w, NULL);
+	owner = viommu_domain_owner(w.dom);
+	assert_int_equal(viommu_pasid_hold(owner, hp), 0);
+	assert_int_equal(bind_on(&w, w.dev, hp, VIOMMU_GPASID_VALID), 0);
+	assert_int_equal(viommu_pasid_release(owner, hp), 0);
+	assert_int_equal(viommu_owner_count(owner), 2);
+	assert_int_equal(viommu_host_unbind(w.dev, hp), 0);
+	assert_int_equal(viommu_owner_count(owner), 1);
+	assert_int_equal(viommu_pasid_release(owner, hp), -ENOENT);
+	/* The other order, and a bind that is left to the domain's end. */
+	assert_int_equal(viommu_pasid_hold(owner, hp), 0);
+	assert_int_equal(bind_on(&w, w.dev, hp, 0), 0);
+	assert_int_equal(viommu_host_unbind(w.dev, hp), 0);
+	assert_int_equal(viommu_owner_count(owner), 2);
+	assert_int_equal(bind_on(&w, w.dev, hp, 0), 0);
+	assert_int_equal(viommu_pasid_release(owner, hp), 0);
+	world_close(&w);
+}
+
 /* ---- Rebind while DMA runs ---- */
 
 #define READERS 2
@@ -389,6 +452,7 @@ struct misser {
 	struct world w; /* first: the world's own callback gets the same ctx */
 	unsigned int calls;
 	uint32_t pasid;
+	uint8_t reason; /* what the host's tables say */
 	bool bind;
 	bool lie;
 };
@@ -399,7 +463,7 @@ static int miss(void *ctx, struct viommu_device *dev, uint32_t pasid, struct vio
 
 	m->calls++;
 	m->pasid = pasid;
-	assert_int_equal(fault->reason, VTD_FR_PE_NP);
+	assert_int_equal(fault->reason, m->reason);
 	if (m->lie)
 		return 0;
 	if (!m->bind) {
@@ -416,6 +480,7 @@ static void miss_open(struct misser *m)
 	struct world_config c = { .ops = { .ctx = m, .miss = miss } };
 
 	memset(m, 0, sizeof(*m));
+	m->reason = VTD_FR_PE_NP;
 	world_open(&m->w, &c);
 	world_map(&m->w, WORLD_VA, TABLES_RWU);
 	/* A table with PASID entries is there, none of them present. */
@@ -442,6 +507,46 @@ static void a_miss_binds_and_the_access_goes_on(void **state)
 	assert_int_equal(m.calls, 2);
 	assert_int_equal(m.pasid, VIOMMU_NO_PASID);
 	assert_int_equal(m.w.faults, 0);
+	world_close(&m.w);
+}
+
+static void a_miss_comes_up_where_nothing_was_ever_bound(void **state)
+{
+	struct misser m;
+	struct world_config c = { .ops = { .ctx = &m, .miss = miss } };
+	struct viommu_ats_result ats;
+	uint32_t v;
+
+	(void)state;
+	memset(&m, 0, sizeof(m));
+	m.reason = VTD_FR_PDIR_NP;
+	m.bind = true;
+	world_open(&m.w, &c);
+	world_map(&m.w, WORLD_VA, TABLES_RWU);
+	assert_int_equal(read_word(&m.w, m.w.dev, VIOMMU_NO_PASID, 0x1000, &v), 0);
+	assert_int_equal(m.calls, 1);
+	assert_int_equal(m.pasid, VIOMMU_NO_PASID);
+	/* The same for a PASID far from it. */
+	assert_int_equal(read_word(&m.w, m.w.dev, m.w.hp.v, WORLD_VA, &v), 0);
+	assert_int_equal(m.calls, 2);
+	world_close(&m.w);
+	/* And of a device that sends no PASIDs, by a translation request. */
+	memset(&m, 0, sizeof(m));
+	m.reason = VTD_FR_PDIR_NP;
+	c.device_flags = VIOMMU_DEVICE_ATS;
+	world_open(&m.w, &c);
+	assert_int_equal(viommu_ats_translate(m.w.dma, m.w.dev, VIOMMU_NO_PASID, 0x1000, 0, &ats,
+					      NULL),
+			 VIOMMU_FAULTED);
+	assert_int_equal(m.calls, 1);
+	assert_int_equal(m.w.fault.reason, VTD_FR_PE_RSVD);
+	assert_int_equal(m.w.fault.request, VIOMMU_REQ_TRANSLATION);
+	m.bind = true;
+	assert_int_equal(
+		viommu_ats_translate(m.w.dma, m.w.dev, VIOMMU_NO_PASID, 0x1000, 0, &ats, NULL), 0);
+	assert_int_equal(m.calls, 2);
+	assert_int_equal(ats.perm, VIOMMU_READ | VIOMMU_WRITE);
+	assert_int_equal(m.w.faults, 1);
 	world_close(&m.w);
 }
 
@@ -484,12 +589,15 @@ static void a_miss_is_retried_once(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_pasid_on_several_devices_is_one_address_space),
 	cmocka_unit_test(the_guests_number_leaves_with_the_last_bind_that_has_it),
+	cmocka_unit_test(a_mapping_of_the_caller_outlives_binds),
+	cmocka_unit_test(a_held_pasid_may_be_released_before_its_bind_ends),
 	cmocka_unit_test(after_a_rebind_no_access_uses_the_old_tables),
 	cmocka_unit_test(a_device_goes_with_its_binds),
 	cmocka_unit_test(a_domain_goes_with_its_binds_on_every_device),
 	cmocka_unit_test(a_host_goes_with_everything),
 	cmocka_unit_test(a_device_and_a_domain_may_end_at_once),
 	cmocka_unit_test(a_miss_binds_and_the_access_goes_on),
+	cmocka_unit_test(a_miss_comes_up_where_nothing_was_ever_bound),
 	cmocka_unit_test(a_miss_that_binds_nothing_ends_in_its_fault),
 	cmocka_unit_test(a_miss_is_retried_once),
 };

@@ -250,6 +250,66 @@ static void owner_with_a_bound_pasid_cannot_go(void **state)
 	everything_freed(pasids, live);
 }
 
+static void hold_finds_or_makes(void **state)
+{
+	long live = viommu__alloc_live();
+	struct viommu_pasids *pasids = pasids_make(10, 1000);
+	struct viommu_owner *owner = owner_make(pasids, 2), *other = owner_make(pasids, 0);
+
+	(void)state;
+	assert_int_equal(viommu_pasid_hold(owner, HP(9)), -EINVAL);
+	assert_int_equal(viommu_pasid_hold(owner, HP(1001)), -EINVAL);
+	assert_int_equal(viommu_pasid_release(owner, HP(10)), -ENOENT);
+	assert_int_equal(viommu_pasid_hold(owner, HP(10)), 0);
+	assert_int_equal(viommu_pasid_hold(owner, HP(10)), 0);
+	assert_int_equal(viommu_owner_count(owner), 1);
+	assert_int_equal(viommu_pasid_hold(other, HP(10)), -EEXIST);
+	assert_int_equal(viommu_pasid_release(other, HP(10)), -EPERM);
+	assert_int_equal(viommu_pasid_reserve(owner, HP(10)), -EEXIST);
+	/* The quota is about ids, not about references. */
+	assert_int_equal(alloc_ok(owner, 10, 1000), 11);
+	assert_int_equal(viommu_pasid_hold(owner, HP(12)), -EDQUOT);
+	assert_int_equal(viommu_pasid_hold(owner, HP(10)), 0);
+	assert_int_equal(viommu_pasid_release(owner, HP(10)), 0);
+	assert_int_equal(viommu_pasid_release(owner, HP(10)), 0);
+	assert_int_equal(viommu_pasid_free(owner, HP(10)), -EBUSY);
+	assert_int_equal(viommu_pasid_release(owner, HP(10)), 0);
+	assert_int_equal(viommu_pasid_release(owner, HP(10)), -ENOENT);
+	assert_int_equal(viommu_owner_count(owner), 1);
+	/* An id that was allocated keeps its first reference. */
+	assert_int_equal(viommu_pasid_hold(owner, HP(11)), 0);
+	assert_int_equal(viommu_pasid_free(owner, HP(11)), -EBUSY);
+	assert_int_equal(viommu_pasid_release(owner, HP(11)), 0);
+	assert_int_equal(viommu_pasid_release(owner, HP(11)), -EBUSY);
+	assert_int_equal(viommu_pasid_free(owner, HP(11)), 0);
+	assert_int_equal(viommu_owner_free(owner), 0);
+	assert_int_equal(viommu_owner_free(other), 0);
+	everything_freed(pasids, live);
+}
+
+static void the_last_reference_of_a_held_id_frees_it_with_its_mapping(void **state)
+{
+	long live = viommu__alloc_live();
+	struct viommu_pasids *pasids = pasids_make(1, 1000);
+	struct viommu_owner *owner = owner_make(pasids, 0);
+	struct viommu_hp hp;
+
+	(void)state;
+	assert_int_equal(viommu_pasid_hold(owner, HP(7)), 0);
+	assert_int_equal(viommu_pasid_get(owner, HP(7)), 0);
+	assert_int_equal(viommu_pasid_map(owner, GP(7), HP(7)), 0);
+	assert_int_equal(viommu_pasid_release(owner, HP(7)), 0);
+	assert_int_equal(viommu_pasid_free(owner, HP(7)), -EBUSY); /* the bind's */
+	assert_int_equal(viommu_pasid_to_host(owner, GP(7), &hp), 0);
+	viommu_pasid_put(owner, HP(7));
+	assert_int_equal(viommu_owner_count(owner), 0);
+	assert_int_equal(viommu_pasid_to_host(owner, GP(7), &hp), -ENOENT);
+	/* What is still held goes with the owner. */
+	assert_int_equal(viommu_pasid_hold(owner, HP(8)), 0);
+	assert_int_equal(viommu_owner_free(owner), 0);
+	everything_freed(pasids, live);
+}
+
 static void map_is_one_to_one_and_errors_are_those_of_the_header(void **state)
 {
 	struct viommu_pasids *pasids = pasids_make(1, 1000);
@@ -593,6 +653,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(references_are_counted_up_to_their_limit),
 	cmocka_unit_test(put_without_get_is_an_assertion),
 	cmocka_unit_test(owner_with_a_bound_pasid_cannot_go),
+	cmocka_unit_test(hold_finds_or_makes),
+	cmocka_unit_test(the_last_reference_of_a_held_id_frees_it_with_its_mapping),
 	cmocka_unit_test(map_is_one_to_one_and_errors_are_those_of_the_header),
 	cmocka_unit_test(two_owners_may_use_the_same_guest_pasid),
 	cmocka_unit_test(all_pasids_can_be_held_and_mapped),

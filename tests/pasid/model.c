@@ -19,6 +19,7 @@ struct model {
 	uint32_t count[OWNERS];
 	uint8_t owner[IDS]; /* of a host PASID */
 	uint32_t refs[IDS];
+	bool held[IDS];           /* made by hold */
 	uint32_t gp[IDS];         /* of a host PASID */
 	uint32_t hp[OWNERS][IDS]; /* of a guest PASID */
 };
@@ -39,6 +40,7 @@ static void model_take(unsigned int o, uint32_t id)
 {
 	m.owner[id] = (uint8_t)o;
 	m.refs[id] = 1;
+	m.held[id] = false;
 	m.count[o]++;
 }
 
@@ -88,8 +90,43 @@ static int model_free(unsigned int o, uint32_t id)
 
 	if (ret)
 		return ret;
-	if (m.refs[id] > 1 || m.gp[id] != NOTHING)
+	if (m.refs[id] > 1 || m.gp[id] != NOTHING || m.held[id])
 		return -EBUSY;
+	m.owner[id] = NOBODY;
+	m.count[o]--;
+	return 0;
+}
+
+static int model_hold(unsigned int o, uint32_t id)
+{
+	int ret;
+
+	if (id >= m.min && id <= m.max && m.owner[id] == o) {
+		m.refs[id]++;
+		return 0;
+	}
+	ret = model_reserve(o, id);
+	if (!ret)
+		m.held[id] = true;
+	return ret;
+}
+
+/* put and release alike. */
+static int model_drop(unsigned int o, uint32_t id)
+{
+	int ret = model_holds(o, id);
+
+	if (ret)
+		return ret;
+	if (m.refs[id] > 1) {
+		m.refs[id]--;
+		return 0;
+	}
+	if (!m.held[id])
+		return -EBUSY;
+	if (m.gp[id] != NOTHING)
+		m.hp[o][m.gp[id]] = NOTHING;
+	m.gp[id] = NOTHING;
 	m.owner[id] = NOBODY;
 	m.count[o]--;
 	return 0;
@@ -201,7 +238,7 @@ static void random_ops(struct rng *rng, uint32_t min, uint32_t max, bool small, 
 	for (i = 0; i < steps; i++) {
 		struct viommu_gp gp;
 		struct viommu_hp hp;
-		unsigned int op = (unsigned int)rng_below(rng, 10);
+		unsigned int op = (unsigned int)rng_below(rng, 12);
 
 		o = (unsigned int)rng_below(rng, OWNERS);
 		a = some_id(rng, small);
@@ -232,10 +269,18 @@ static void random_ops(struct rng *rng, uint32_t min, uint32_t max, bool small, 
 			break;
 		case 4:
 			hp.v = a;
-			if (!model_holds(o, a) && m.refs[a] > 1) {
+			if (!model_holds(o, a) && (m.refs[a] > 1 || m.held[a])) {
 				viommu_pasid_put(owner[o], hp);
-				m.refs[a]--;
+				assert_int_equal(model_drop(o, a), 0);
 			}
+			break;
+		case 10:
+			hp.v = a;
+			same(op, viommu_pasid_hold(owner[o], hp), model_hold(o, a));
+			break;
+		case 11:
+			hp.v = a;
+			same(op, viommu_pasid_release(owner[o], hp), model_drop(o, a));
 			break;
 		case 5:
 			gp.v = a;
@@ -297,6 +342,8 @@ static const struct {
 	{ 7, "to_host", { 0, ENOENT, -1 } },
 	{ 8, "to_guest", { 0, ENOENT, -1 } },
 	{ 9, "owner_free", { 0, EBUSY, -1 } },
+	{ 10, "hold", { 0, EINVAL, EEXIST, EDQUOT, -1 } },
+	{ 11, "release", { 0, ENOENT, EPERM, EBUSY, -1 } },
 };
 
 static void allocator_agrees_with_plain_arrays(void **state)
