@@ -441,7 +441,9 @@ def take(apt, where, thing, least):
 
 def is_there(where, thing, record, least):
 	# Taken by an older table, it may lack files.
-	if not record or record.get("table") != THINGS[thing] or (least and not version_ge(record["version"], least)):
+	if not record or record.get("table") != THINGS[thing]:
+		return False
+	if least and not version_ge(record["version"], least):
 		return False
 	return all(os.path.exists(os.path.join(where, path)) for path in record["files"].values())
 
