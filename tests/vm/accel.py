@@ -24,9 +24,9 @@ def run(tap, args, folder):
 	tap.note(setup.about)
 	with vmlib.Server(args.viommu, folder) as server, setup.boot(server) as guest:
 		guest.start()
-		guest.check(tap, "load idxd")
-		guest.check(tap, "preload")
-		guest.check(tap, "accel config")
+		guest.must(tap, "load idxd")
+		guest.must(tap, "preload")
+		guest.must(tap, "accel config")
 		guest.check(tap, "dsa_test", 600)
 		answer = guest.check(tap, "runner", RUNNER_SECONDS)
 		passes = int(answer.value("runner_passes") or 0)

@@ -48,13 +48,13 @@ def look(tap, guest, boot, prefix):
 	probe = guest.do("probe")
 	endpoint = guests.check_unit(tap, probe, boot.types, prefix)
 	guests.check_enabled(tap, probe, endpoint, prefix)
-	guest.check(tap, "load idxd", prefix=prefix)
+	guest.must(tap, "load idxd", prefix=prefix)
 	after = guest.do("probe")
 	found = after.value("dsa").split()
 	tap.check(prefix + "idxd has the device, with PASIDs",
 		  [] if len(found) > 3 and found[3] == "1" else
 		  after.values.get("dmesg", []) + ["found: %s" % found], " ".join(found))
-	guest.check(tap, "config 1", prefix=prefix)
+	guest.must(tap, "config 1", prefix=prefix)
 	guest.check(tap, "copy wq0.0 3", prefix=prefix)
 	guest.check(tap, "config off", prefix=prefix)
 	tap.check(prefix + "the kernel still has nothing to complain of",
@@ -64,9 +64,14 @@ def look(tap, guest, boot, prefix):
 def run_boot(tap, args, setup, boot, folder):
 	prefix = boot.name + ": "
 	options = firmware_options(args, boot, folder)
-	with vmlib.Server(args.viommu, folder, *boot.server) as server, \
-	     setup.boot(server, cpu=boot.cpu, memory=boot.memory, append=boot.append,
-			options=options, reboots=boot.reboots > 0) as guest:
+	place = ()
+	if options:
+		with vmlib.Server(args.viommu, folder, *boot.server, memory=boot.memory) as server:
+			place = ("--registers", hex(setup.learn_registers(server, options)))
+		tap.note("%s%s" % (prefix, " ".join(place)))
+	with vmlib.Server(args.viommu, folder, *boot.server, *place, memory=boot.memory) as server, \
+	     setup.boot(server, cpu=boot.cpu, append=boot.append, options=options,
+			reboots=boot.reboots > 0) as guest:
 		guest.start()
 		look(tap, guest, boot, prefix)
 		for _ in range(boot.reboots):

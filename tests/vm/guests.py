@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 import vmlib
 
@@ -85,6 +86,25 @@ class Setup:
 			image.link("usr/bin/" + name, "busybox")
 		image.program("usr/lib/movdir64b.so", args.preload)
 		image.program("usr/bin/movdir64b_run", args.preload_run)
+
+	def learn_registers(self, server, options, seconds=120):
+		"""Where a firmware puts the unit's registers: it is started with nothing to boot."""
+		with vmlib.Machine(self.qemu, [*server.qemu_args, "-accel", "tcg", "-cpu", "max",
+					       *options]) as machine:
+			deadline = time.monotonic() + seconds
+			before = None
+			while time.monotonic() < deadline:
+				units = [device for bus in machine.command("query-pci")
+					 for device in bus["devices"]
+					 if device["class_info"]["class"] == 0x806]
+				found = [region["address"] for device in units
+					 for region in device["regions"] if region["bar"] == 0]
+				# While a BAR is sized it has an address, too, but not for long.
+				if found and found[0] not in (-1, 0) and found[0] < 0xfec00000 and \
+				   found == before:
+					return found[0]
+				before = found
+		raise vmlib.Trouble("the firmware gave the unit's registers no address")
 
 	def boot(self, server, **more):
 		return vmlib.Guest(self.qemu, self.vmlinuz, self.initrd, server=server,
@@ -166,10 +186,10 @@ def check_enabled(tap, probe, endpoint, prefix=""):
 
 
 def inspect(args, server):
-	"""What `viommu inspect` says of a running unit; None if it has no such socket."""
-	path = os.path.join(server.folder, "control")
-	p = subprocess.run([args.viommu, "inspect", "--json", path], stdin=subprocess.DEVNULL,
-			   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+	"""What `viommu inspect` says of a running unit."""
+	p = subprocess.run([args.viommu, "inspect", server.control, "--json"],
+			   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+			   text=True, check=False, timeout=60)
 	if p.returncode:
 		raise vmlib.Trouble("viommu inspect: status %d\n%s" % (p.returncode, p.stderr))
 	return json.loads(p.stdout)

@@ -26,8 +26,8 @@ def run(tap, args, folder):
 		probe = guest.do("probe")
 		tap.note("\n".join(probe.values.get("dmesg", [])))
 		endpoint = guests.check_unit(tap, probe, ("DMA", "DMA-FQ"))
-		guest.check(tap, "load vfio-pci disable_denylist=1")
-		guest.check(tap, "load vfio_iommu_type1 allow_unsafe_interrupts=1")
+		guest.must(tap, "load vfio-pci disable_denylist=1")
+		guest.must(tap, "load vfio_iommu_type1 allow_unsafe_interrupts=1")
 		answer = guest.check(tap, "vfio " + endpoint.bdf)
 		for key in ("vfio", "dsa", "status", "swerror"):
 			for value in answer.values.get(key, []):

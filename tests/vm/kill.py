@@ -30,8 +30,8 @@ def wait_value(guest, key, text, seconds=SECONDS):
 
 def start_storm(tap, guest):
 	guest.start()
-	guest.check(tap, "load idxd")
-	guest.check(tap, "config 1")
+	guest.must(tap, "load idxd")
+	guest.must(tap, "config 1")
 	guest.send("storm %d &" % LIMIT_MS)
 	wait_value(guest, "storm", "started")
 
@@ -46,8 +46,8 @@ def kill_qemu(tap, args, setup, folder):
 			  else ["it ended with status %d" % server.process.returncode, server.log()])
 		with setup.boot(server) as guest:
 			guest.start()
-			guest.check(tap, "load idxd", prefix="the next guest: ")
-			guest.check(tap, "config 1", prefix="the next guest: ")
+			guest.must(tap, "load idxd", prefix="the next guest: ")
+			guest.must(tap, "config 1", prefix="the next guest: ")
 			guest.check(tap, "copy wq0.0 3", prefix="the next guest: ")
 			guests.check_end(tap, guest, server, "the next guest: ")
 

@@ -25,14 +25,14 @@ def run(tap, args, folder):
 	with vmlib.Server(args.viommu, folder) as server, setup.boot(server, cpu=cpu) as guest:
 		guest.start()
 		tap.note("; ".join(guest.notes))
-		guest.check(tap, "load idxd")
-		guest.check(tap, "config 1")
+		guest.must(tap, "load idxd")
+		guest.must(tap, "config 1")
 		copied = guest.check(tap, "copy", 600)
 		tap.note("interrupts for page requests: %s" % copied.value("page_request_interrupts"))
 		guest.check(tap, "faults", 600)
 		guest.check(tap, "kill %d" % KILLS, 600)
 		guest.check(tap, "config off")
-		guest.check(tap, "config %d" % QUEUES)
+		guest.must(tap, "config %d" % QUEUES)
 		guest.check(tap, "processes %d" % QUEUES, 600, prefix="%d at once: " % QUEUES)
 		# Once more on queues and with PASIDs that were used before.
 		guest.check(tap, "processes %d" % QUEUES, 600, prefix="once more: ")

@@ -326,41 +326,40 @@ class Machine:
 class Server:
 	"""`viommu serve` for one guest: a unit and its devices.
 
-	The command line and the form of what it prints are known here and nowhere else. It prints
-	the arguments QEMU needs, one a line, between lines "qemu-args:" and "end", and then serves
-	until SIGTERM."""
+	The command line and the form of what it prints are known here and nowhere else: one line of
+	JSON with the arguments QEMU needs and the socket to inspect it by. Then it serves until
+	SIGTERM."""
 
 	START_SECONDS = 60
 	END_SECONDS = 60
 
-	def __init__(self, viommu, folder, *options):
-		self.folder = os.path.join(folder, "sockets-%d" % id(self))
-		os.mkdir(self.folder, 0o700)
-		self.log_path = os.path.join(self.folder, "log")
-		self.argv = [viommu, "serve", "--socket-dir", self.folder, *options]
+	def __init__(self, viommu, folder, *options, memory="1G"):
+		self.memory = memory
+		self.log_path = os.path.join(folder, "serve-%d.log" % id(self))
+		self.argv = [viommu, "serve", "--json", "--dir",
+			     os.path.join(folder, "serve-%d" % id(self)), "--memory", memory, *options]
 		with open(self.log_path, "wb") as log:
 			self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL,
 							stdout=subprocess.PIPE, stderr=log)
-		self.qemu_args = []
 		try:
-			lines = self.lines(b"end\n")
-			self.qemu_args = lines[lines.index("qemu-args:") + 1:]
-		except (Trouble, ValueError) as trouble:
+			said = json.loads(self.first_line())
+			self.qemu_args, self.control = said["qemu_args"], said["control"]
+		except (Trouble, ValueError, KeyError) as trouble:
 			self.kill()
 			raise Trouble("viommu serve printed no arguments for QEMU: %s\n%s"
 				      % (trouble, self.log())) from None
 
-	def lines(self, last):
+	def first_line(self):
 		deadline = time.monotonic() + self.START_SECONDS
 		text = b""
-		while not ("\n" + text.decode("utf-8", "replace")).endswith("\n" + last.decode()):
+		while b"\n" not in text:
 			left = deadline - time.monotonic()
 			ready, _, _ = select.select([self.process.stdout], [], [], max(left, 0))
 			data = os.read(self.process.stdout.fileno(), 1 << 16) if ready else b""
 			if not data:
 				raise Trouble("it %s" % ("ended" if ready else "took too long"))
 			text += data
-		return text.decode("utf-8", "replace").splitlines()[:-1]
+		return text.split(b"\n")[0].decode("utf-8", "replace")
 
 	def log(self):
 		with open(self.log_path, encoding="utf-8", errors="replace") as f:
@@ -370,7 +369,8 @@ class Server:
 		"""SIGKILL, and no trace of the process."""
 		if self.process.poll() is None:
 			self.process.kill()
-		self.process.communicate()
+		self.process.wait()
+		self.process.stdout.close()
 
 	def end(self):
 		"""Asks it to end; its exit status, or Trouble if it does not."""
@@ -381,7 +381,6 @@ class Server:
 		except subprocess.TimeoutExpired:
 			self.kill()
 			raise Trouble("viommu serve did not end by SIGTERM\n" + self.log()) from None
-		self.process.communicate()
 		return self.process.returncode
 
 	def __enter__(self):
@@ -409,19 +408,17 @@ class Guest(Machine):
 
 	BOOT_SECONDS = 300		# observed: 5 to 10; the bound is for a busy machine
 
-	def __init__(self, qemu, vmlinuz, initrd, server=None, cpu="max", memory="1G", smp=2,
-		     append="", options=(), reboots=False, modern=True):
+	def __init__(self, qemu, vmlinuz, initrd, server=None, cpu="max", smp=2, append="",
+		     options=(), reboots=False, modern=True):
 		words = ["console=ttyS0", "panic=-1", "quiet"]
 		if modern:
 			# TCG has no MOVDIR64B, and idxd does not load without.
 			words.append("setcpuid=movdir64b")
 		super().__init__(qemu, [
-			"-machine", "q35,accel=tcg,memory-backend=mem",
-			"-object", "memory-backend-memfd,id=mem,size=%s,share=on" % memory,
-			"-m", memory, "-cpu", cpu, "-smp", str(smp),
+			*(server.qemu_args if server else ["-machine", "q35", "-m", "1G"]),
+			"-accel", "tcg", "-cpu", cpu, "-smp", str(smp),
 			"-kernel", vmlinuz, "-initrd", initrd,
-			"-append", " ".join(words + ([append] if append else [])),
-			*(server.qemu_args if server else []), *options,
+			"-append", " ".join(words + ([append] if append else [])), *options,
 		], reboots)
 		self.taken = 0
 		self.notes = []
@@ -483,6 +480,13 @@ class Guest(Machine):
 				  ["status %s, %d results" % (answer.status, len(answer.results))])
 		if any(why for _, why in answer.results) or answer.status:
 			tap.note("\n".join(self.notes))
+		return answer
+
+	def must(self, tap, command, seconds=300, prefix=""):
+		"""Like check(), for what all that follows needs."""
+		answer = self.check(tap, command, seconds, prefix)
+		if answer.status:
+			raise Trouble("%sthe guest's '%s' failed" % (prefix, command))
 		return answer
 
 	def off(self, seconds=60):

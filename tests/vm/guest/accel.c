@@ -50,6 +50,7 @@ static void show_tail(void)
 /* A command line of words with single spaces between; true if it ended well. */
 static bool run_line(const char *command, const char *const env[])
 {
+	const char *name, *next, *words;
 	char text[256], *argv[24];
 	int status;
 
@@ -57,7 +58,11 @@ static bool run_line(const char *command, const char *const env[])
 	split_words(text, argv, ARRAY_SIZE(argv));
 	lines = 0;
 	status = run_program((const char *const *)argv, env, keep);
-	if (!check(!status, command, "status %d", status))
+	/* Without its folder. */
+	words = strchr(command, ' ');
+	for (name = command; (next = strchr(name, '/')) && (!words || next < words);)
+		name = next + 1;
+	if (!check(!status, name, "status %d", status))
 		show_tail();
 	return !status;
 }

@@ -29,6 +29,7 @@
 #define WAIT_MS     60000 /* for one descriptor: an idle machine needs a few milliseconds */
 #define IN_FLIGHT   8     /* of a queue of 16 */
 #define RANDOM_RUNS 150
+#define UNUSED      ((void *)0x200000000000) /* far from where the kernel puts mappings */
 #define DSA         "/sys/bus/dsa/devices/dsa0"
 
 static struct dsa_record records[IN_FLIGHT];
@@ -119,6 +120,8 @@ int command_config(int argc, char **argv)
 		return config_off();
 	say("@value pasid_enabled %ld", get_number(DSA "/pasid_enabled", -1));
 	error = put_text(DSA "/engine0.0/group_id", "0");
+	if (error)
+		say("@note engine0.0: %s", strerror(-error));
 	/* What there is, in equal parts, but no more than a test needs. */
 	snprintf(size, sizeof(size), "%ld", get_number(DSA "/max_work_queues_size", 16) / queues);
 	if (atoi(size) > 16)
@@ -422,7 +425,7 @@ static void copy_changed(struct dsa_queue *queue)
 	result("memory given back reads as zeroes", why ?: all_bytes(destination, 0, size));
 
 	random_fill(source, size);
-	other = mremap(source, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, destination + 64 * MIB);
+	other = mremap(source, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, UNUSED);
 	if (other == MAP_FAILED)
 		give_up("mremap");
 	why = copy(queue, destination, other, size);
@@ -653,7 +656,10 @@ int command_faults(int argc, char **argv)
 	int status;
 
 	must_open(&queue, argc > 1 ? argv[1] : "wq0.0");
-	gone = anonymous(PAGE);
+	/* Where the kernel does not put what is mapped next. */
+	gone = must_map(UNUSED, PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
+	gone[0] = 1;
 	munmap(gone, PAGE);
 	fixed = must_map(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	bad_pointer(&queue, "page 1", 0x1000, 0x1000, false);
@@ -680,7 +686,7 @@ int command_faults(int argc, char **argv)
 static int worker(int number, int rounds)
 {
 	/* The same addresses in each process, with other data. */
-	uint8_t *base = (uint8_t *)0x200000000000;
+	uint8_t *base = UNUSED;
 	const size_t size = 512 * KIB;
 	uint8_t *source, *destination;
 	struct dsa_queue queue;
