@@ -18,6 +18,10 @@
 
 #define TESTS "/usr/libexec/accel-config/test/"
 
+#define CONFIG_QUEUE                                                                     \
+	"/usr/bin/accel-config config-wq dsa0/wq0.0 -g 0 -m dedicated -s 16 -p 10 -b 1 " \
+	"-y user -n app1 -d user"
+
 static const char *const plain[] = { "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "HOME=/", NULL };
 static const char *const preloaded[] = { "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "HOME=/",
 					 "LD_PRELOAD=/usr/lib/movdir64b.so", NULL };
@@ -72,8 +76,7 @@ int command_accel(int argc, char **argv)
 	static const char *const on[] = {
 		"/usr/bin/accel-config list -i",
 		"/usr/bin/accel-config config-engine dsa0/engine0.0 -g 0",
-		"/usr/bin/accel-config config-wq dsa0/wq0.0 -g 0 -m dedicated -s 16 -p 10 -b 1 "
-		"-y user -n app1 -d user",
+		CONFIG_QUEUE,
 		"/usr/bin/accel-config enable-device dsa0",
 		"/usr/bin/accel-config enable-wq dsa0/wq0.0",
 	};

@@ -183,20 +183,20 @@ static int unmap_memory(struct vfio *v, uint64_t iova, uint64_t size)
 
 static int set_interrupts(struct vfio *v, const int *fds, unsigned int n)
 {
-	struct {
-		struct vfio_irq_set set;
-		int fds[16];
-	} request = {
-		.set = {
-			.argsz = sizeof(struct vfio_irq_set) + n * sizeof(int),
-			.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
-			.index = VFIO_PCI_MSIX_IRQ_INDEX,
-			.count = n,
-		},
-	};
+	size_t size = sizeof(struct vfio_irq_set) + n * sizeof(int);
+	struct vfio_irq_set *set = calloc(1, size);
+	int error;
 
-	memcpy(request.fds, fds, n * sizeof(int));
-	return ioctl(v->device, VFIO_DEVICE_SET_IRQS, &request) ? -errno : 0;
+	if (!set)
+		return -ENOMEM;
+	set->argsz = size;
+	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set->index = VFIO_PCI_MSIX_IRQ_INDEX;
+	set->count = n;
+	memcpy(set->data, fds, n * sizeof(int));
+	error = ioctl(v->device, VFIO_DEVICE_SET_IRQS, set) ? -errno : 0;
+	free(set);
+	return error;
 }
 
 static bool set_up_queue(struct vfio *v)
