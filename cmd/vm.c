@@ -231,9 +231,10 @@ static int probe_failed(int status, int err)
 
 	last_line(err, line, sizeof(line));
 	if (signal_late)
-		return cmd_error(name,
-				 "the firmware has not placed the unit's registers in %u seconds; --registers ADDRESS goes without asking it%s%s",
-				 PROBE_S, *line ? "; QEMU said: " : "", line);
+		return cmd_error(
+			name,
+			"the firmware has not placed the unit's registers in %u seconds; --registers ADDRESS goes without asking it%s%s",
+			PROBE_S, *line ? "; QEMU said: " : "", line);
 	if (*line)
 		return cmd_error(name, "QEMU ended: %s", line);
 	if (WIFSIGNALED(status))
