@@ -237,8 +237,56 @@ void guest_open(struct guest *g, const struct guest_config *config)
 	assert_int_equal(guest_command(g, DSA_CMD_ENABLE_WQ, 0), 0);
 }
 
+static void *work(void *arg)
+{
+	struct guest_worker *w = arg;
+	struct guest *g = w->g;
+	unsigned int seen;
+
+	for (;;) {
+		pthread_mutex_lock(&g->lock);
+		seen = g->kicks;
+		if (g->stop)
+			break;
+		pthread_mutex_unlock(&g->lock);
+		while (viommu_pci_run(g->pci, w->dma))
+			;
+		pthread_mutex_lock(&g->lock);
+		while (g->kicks == seen && !g->stop)
+			pthread_cond_wait(&g->cond, &g->lock);
+		pthread_mutex_unlock(&g->lock);
+	}
+	pthread_mutex_unlock(&g->lock);
+	return NULL;
+}
+
+void guest_workers_start(struct guest *g, unsigned int n)
+{
+	g->stop = 0;
+	for (g->workers = 0; g->workers < n; g->workers++) {
+		struct guest_worker *w = &g->worker[g->workers];
+
+		w->g = g;
+		assert_int_equal(viommu_dma_new(g->w.host, &w->dma), 0);
+		assert_int_equal(pthread_create(&w->thread, NULL, work, w), 0);
+	}
+}
+
+void guest_workers_stop(struct guest *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->stop = 1;
+	pthread_cond_broadcast(&g->cond);
+	pthread_mutex_unlock(&g->lock);
+	for (; g->workers; g->workers--) {
+		pthread_join(g->worker[g->workers - 1].thread, NULL);
+		viommu_dma_free(g->worker[g->workers - 1].dma);
+	}
+}
+
 void guest_close(struct guest *g)
 {
+	guest_workers_stop(g);
 	viommu_pci_attach(g->pci, NULL, NULL, NULL);
 	viommu_dsa_free(g->dsa);
 	world_close(&g->w);
