@@ -11,13 +11,13 @@
  * entry becomes present; the host's miss callback is led to viommu_guest_miss(), which binds on
  * demand. DMA that hits never comes here.
  *
- *	guest memory: root -> context -> PASID directory -> PASID entry          registers, queues
- *	                                     |  read once, checked                    |
- *	                                     v                                        v
- *	          shadow (sid, guest PASID) -> (host PASID, entry, DID)  <----  invalidation descriptors
+ *	guest memory: root -> context -> PASID directory -> PASID entry      registers, queues
+ *	                                     |  read once, checked                |
+ *	                                     v                                    v
+ *	       shadow (sid, guest PASID) -> (host PASID, entry, DID) <-- invalidation descriptors
  *	                                     |
  *	                                     v
- *	          viommu_host_bind / rebind / unbind / invalidate, viommu_host_page_response
+ *	       viommu_host_bind / rebind / unbind / invalidate, viommu_host_page_response
  *
  * Smallest correct use (error checks left out):
  *	struct viommu_guest_config gc = { .size = sizeof(gc), .ops = { .message = send_msi } };
@@ -177,8 +177,13 @@ VIOMMU_API void viommu_guest_write(struct viommu_guest *guest, uint64_t offset, 
  * Without a kick callback, call it after each write until it returns 0.
  */
 VIOMMU_API int viommu_guest_run(struct viommu_guest *guest);
-/* Power-on state: registers, queues, every bind ended, page requests answered FAILURE. */
+/*
+ * Power-on state: registers, queues, every bind ended, open page requests answered INVALID. warm:
+ * the same, but sticky bits (FSTS, PRS, ICS, IQERCD, fault records) stay, as specified for a reset
+ * that keeps power. A VM that reboots wants the first.
+ */
 VIOMMU_API void viommu_guest_reset(struct viommu_guest *guest);
+VIOMMU_API void viommu_guest_warm_reset(struct viommu_guest *guest);
 
 /* ---- From the host's callbacks --------------------------------------------------------------- */
 
