@@ -22,6 +22,7 @@ enum {
 
 int cmd_bench(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_walk(int argc, char **argv);
 
 /* "viommu COMMAND: message" and, on the same line, a pointer at --help. Returns CMD_USAGE. */

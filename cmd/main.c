@@ -17,6 +17,7 @@ static const struct command {
 } commands[] = {
 	{ "demo", "bind a guest's page tables, do DMA through them, unbind; step by step",
 	  cmd_demo },
+	{ "serve", "give a VM's QEMU an IOMMU and devices, over vfio-user", cmd_serve },
 	{ "walk", "translate addresses over a raw image of guest memory", cmd_walk },
 	{ "bench", "measure translation, DMA, invalidation and bind", cmd_bench },
 };

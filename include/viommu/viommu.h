@@ -3,6 +3,7 @@
 #ifndef VIOMMU_VIOMMU_H
 #define VIOMMU_VIOMMU_H
 
+#include <viommu/acpi.h>
 #include <viommu/board.h>
 #include <viommu/dma.h>
 #include <viommu/dsa.h>
