@@ -44,6 +44,7 @@ HEADERS = {
     "dma": "dma", "guest": "guest",
     "pci": "dev", "dsa": "dev",
     "board": "board",
+    "server": "server",
 }
 
 # What only one file of the library may call.
