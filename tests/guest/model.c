@@ -405,12 +405,12 @@ static void check(struct model *m)
 
 		viommu_guest_last_faults(m->w.guest, &last, 1);
 		viommu_guest_shadows(m->w.guest, req.sid, (struct viommu_gp){ req.pasid }, &sh, 1);
-		print_error(
-			"# shadow sid %x gp %x pgtt %u did %u: %llx %llx %llx; entry %llx %llx %llx\n",
-			sh.sid, sh.gp.v, sh.pgtt, sh.did, (unsigned long long)sh.pe[0],
-			(unsigned long long)sh.pe[1], (unsigned long long)sh.pe[2],
-			(unsigned long long)path.pe[0], (unsigned long long)path.pe[1],
-			(unsigned long long)path.pe[2]);
+		print_error("# shadow sid %x gp %x pgtt %u did %u: %llx %llx %llx; "
+			    "entry %llx %llx %llx\n",
+			    sh.sid, sh.gp.v, sh.pgtt, sh.did, (unsigned long long)sh.pe[0],
+			    (unsigned long long)sh.pe[1], (unsigned long long)sh.pe[2],
+			    (unsigned long long)path.pe[0], (unsigned long long)path.pe[1],
+			    (unsigned long long)path.pe[2]);
 		print_error("# after %llu edits: sid %x pasid %x addr %llx %s pgtt %u: %d, not %d; "
 			    "walk %02x, last fault %02x stage %u level %u\n",
 			    (unsigned long long)m->edits, req.sid, req.pasid,
