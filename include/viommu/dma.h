@@ -168,21 +168,30 @@ struct viommu_ats_result {
 	uint8_t perm;     /* VIOMMU_READ | VIOMMU_WRITE; 0 = no translation: send a page request */
 	uint8_t no_snoop; /* N: the device must not use No-Snoop */
 	uint8_t priv;
-	uint32_t reserved;
+	/* U: not translated, only untranslated requests may use it (the interrupt window) */
+	uint8_t untranslated;
+	uint8_t reserved[3];
 };
 
 /*
- * A translation request. 0 (perm may be 0), VIOMMU_FAULTED (the request ended UR or CA), -EINVAL
- * (device without ATS).
+ * A translation request. 0 (perm may be 0: viommu_dma_fault() says why), VIOMMU_FAULTED (the
+ * request ended UR or CA), -EINVAL (device without ATS). Asks the miss callback where nothing is
+ * bound; never asks for a page. A result without PASID never reaches into the interrupt window:
+ * there it is untranslated, for writing only, or nothing with NO_WRITE. On a host without ECAP.NWFS
+ * NO_WRITE is ignored, so the page may be dirtied.
  */
 VIOMMU_API int viommu_ats_translate(struct viommu_dma *dma, struct viommu_device *dev,
 				    uint32_t pasid, uint64_t addr, uint32_t flags,
 				    struct viommu_ats_result *out, struct viommu_fault *fault);
 
+/* The result as a completion has it on the wire (VTD_ATS_* of viommu/vtd.h). */
+VIOMMU_API uint64_t viommu_ats_item(const struct viommu_ats_result *result);
+
 /*
  * A device TLB: caches translations of one device, honours invalidations, sends page requests for
- * what is missing. Accesses use translated requests. Belongs to the device: freed before it. Any
- * number of threads, each with its own dma.
+ * what is missing. Accesses use translated requests, in the interrupt window untranslated ones.
+ * Results and errors are those of viommu_dma_read() and _write(). Belongs to the device: freed
+ * before it. Any number of threads, each with its own dma.
  */
 struct viommu_devtlb;
 VIOMMU_API int viommu_devtlb_new(struct viommu_device *dev, unsigned entries,

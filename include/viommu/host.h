@@ -126,8 +126,9 @@ VIOMMU_API uint64_t viommu_host_default_cap(void);
 VIOMMU_API uint64_t viommu_host_default_ecap(void);
 
 /*
- * config may be NULL. 0, -EINVAL (a value out of range or a capability that the host lacks),
- * -ENOMEM.
+ * config may be NULL. 0, -EINVAL (a value out of range, a capability that the host lacks, or one
+ * that needs another it was not given), -ENOMEM. Without ECAP.SSTS it has SAGAW 0, whatever cap
+ * says.
  */
 VIOMMU_API int viommu_host_new(const struct viommu_host_config *config, struct viommu_host **out);
 /*
@@ -328,8 +329,9 @@ VIOMMU_API int viommu_host_next_bind(struct viommu_device *dev, struct viommu_hp
 /*
  * The way of one request through the host's tables, without doing it: root, context, directory,
  * PASID entry (steps of VIOMMU_STAGE_PATH), then every stage. req->sid is ignored (the device's).
- * VIOMMU_WALK_DRY leaves accessed and dirty bits alone. 0, VIOMMU_FAULTED (out->fault), -EINVAL.
- * Holds the host's lock: rec must not call the host.
+ * VIOMMU_WALK_DRY leaves accessed and dirty bits alone. Page requests and translated requests have
+ * no stages to walk. 0, VIOMMU_FAULTED (out->fault), -EINVAL. Holds the host's lock: rec must not
+ * call the host.
  */
 VIOMMU_API int viommu_host_walk(struct viommu_device *dev, const struct viommu_path_request *req,
 				uint32_t flags, struct viommu_recorder *rec,

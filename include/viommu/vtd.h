@@ -986,6 +986,21 @@ enum {
 	VTD_PRQ_BYTES = 32,
 };
 
+/*
+ * Completion item: what one translation request (ATS) gets. Bits 9 to 6 belong to other
+ * specifications and are 0 here.
+ */
+#define VTD_ATS_FIELDS(F, I, C)                             \
+	F(VTD_ATS_R, 0, 0, "read permission")               \
+	F(VTD_ATS_W, 1, 1, "write permission")              \
+	F(VTD_ATS_U, 2, 2, "untranslated access only")      \
+	F(VTD_ATS_EXE, 3, 3, "execute permission")          \
+	F(VTD_ATS_PRIV, 4, 4, "for privileged requests")    \
+	F(VTD_ATS_G, 5, 5, "global: for every PASID")       \
+	F(VTD_ATS_N, 10, 10, "no-snoop must not be used")   \
+	F(VTD_ATS_S, 11, 11, "size encoded in the address") \
+	F(VTD_ATS_ADDR, 63, 12, "page number")
+
 /* Interrupt window of the address space: never translated for requests without PASID. */
 #define VTD_WINDOW_BASE ((uint64_t)0xfee00000)
 #define VTD_WINDOW_LAST ((uint64_t)0xfeefffff)
@@ -1059,7 +1074,8 @@ enum {
 	S(VTD_IQ_PDTLB, 256, "invalidation descriptor, device TLB by PASID")       \
 	S(VTD_IQ_PGRP, 256, "invalidation descriptor, page group response")        \
 	S(VTD_IQ_HPT, 256, "invalidation descriptor, host permission table cache") \
-	S(VTD_PRQ, 256, "page request")
+	S(VTD_PRQ, 256, "page request")                                            \
+	S(VTD_ATS, 64, "translation completion item")
 
 #define VIOMMU_SPEC_NOTHING(...)
 #define VIOMMU_SPEC_ENUM_F(NAME, hi, lo, text)           NAME##_HI = hi, NAME##_LO = lo,

@@ -10,19 +10,31 @@
  */
 #include "dma/access.h"
 #include "dma/copy.h"
+#include "pasid/path.h"
 
 #define ATS_FLAGS (VIOMMU_ATS_NO_WRITE | VIOMMU_ATS_PRIV)
 /* Entries of one device TLB. */
 #define DEVTLB_MAX 65536u
 
-/*
- * What a translation request that ended in dma->fault returns: not every fault is an error of it.
- */
-static int ats_outcome(const struct viommu_fault *fault)
+static enum viommu_outcome ats_outcome(const struct viommu_fault *fault)
 {
-	enum viommu_outcome o = viommu_fault_outcome(fault->reason, VIOMMU_REQ_TRANSLATION);
+	return viommu_fault_outcome(fault->reason, VIOMMU_REQ_TRANSLATION);
+}
+
+/* What a translation request that met this fault returns: not every fault is an error of it. */
+static int ats_status(const struct viommu_fault *fault)
+{
+	enum viommu_outcome o = ats_outcome(fault);
 
 	return o == VTD_OUT_S0 || o == VTD_OUT_SP ? 0 : VIOMMU_FAULTED;
+}
+
+/* A large page around the interrupt window: messages are never translated, so the result is cut. */
+static void window_cut(uint64_t addr, uint8_t *size_lg2)
+{
+	while (*size_lg2 > 12 && align_down(addr, BIT64(*size_lg2)) <= VTD_WINDOW_LAST &&
+	       (addr | low_bits(*size_lg2)) >= VTD_WINDOW_BASE)
+		(*size_lg2)--;
 }
 
 /*
@@ -33,7 +45,9 @@ static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 			 uint64_t addr, uint32_t flags, struct viommu_ats_result *out)
 {
 	uint32_t priv = flags & VIOMMU_ATS_PRIV ? VIOMMU_PRIV : 0;
-	uint32_t access = priv | VIOMMU_READ | (flags & VIOMMU_ATS_NO_WRITE ? 0 : VIOMMU_WRITE);
+	bool no_write =
+		flags & VIOMMU_ATS_NO_WRITE && VTD_GET(&dma->host->unit.ecap, VTD_ECAP_NWFS);
+	uint32_t access = priv | VIOMMU_READ | (no_write ? 0 : VIOMMU_WRITE);
 	struct viommu__path_snapshot snap;
 	struct viommu_walk_result wr;
 	struct slot *slot;
@@ -45,8 +59,13 @@ static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 	ret = viommu__dma_path(dma, dev, pasid, addr, access, VIOMMU_REQ_TRANSLATION, &snap);
 	if (ret == VIOMMU_FAULTED)
 		viommu__dma_fault(dma, &snap.path.fault, dev, pasid, access, addr);
-	if (!ret && snap.path.interrupt)
+	if (!ret && snap.path.interrupt) {
+		out->untranslated = !no_write;
+		out->perm = no_write ? 0 : VIOMMU_WRITE;
+		out->addr = align_down(addr, 4096);
+		out->size_lg2 = 12;
 		return 0;
+	}
 	if (!ret)
 		ret = viommu__dma_slot(dma, dev, pasid, addr, access, &slot);
 	if (!ret) {
@@ -60,12 +79,14 @@ static int ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 	}
 	if (ret == VIOMMU_FAULTED) {
 		dma->fault.request = VIOMMU_REQ_TRANSLATION;
-		return ats_outcome(&dma->fault);
+		return ats_status(&dma->fault);
 	}
 	if (ret)
 		return ret;
 	out->size_lg2 = wr.page_lg2;
-	out->addr = align_down((uintptr_t)wr.host, BIT64(wr.page_lg2));
+	if (pasid == VIOMMU_NO_PASID)
+		window_cut(addr, &out->size_lg2);
+	out->addr = align_down((uintptr_t)wr.host, BIT64(out->size_lg2));
 	out->perm = (priv ? wr.perm >> 2 : wr.perm) & (VIOMMU_READ | VIOMMU_WRITE);
 	out->no_snoop = wr.snp;
 	out->priv = priv != 0;
@@ -86,7 +107,7 @@ static int ats_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t 
 	a.fault = dma->fault;
 	if (viommu__access_miss(&a)) {
 		dma->fault = a.fault;
-		return ats_outcome(&dma->fault);
+		return ats_status(&dma->fault);
 	}
 	viommu__marker_enter(&dma->marker);
 	ret = ats_translate(dma, dev, pasid, addr, flags, out);
@@ -98,25 +119,43 @@ int viommu_ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 			 uint64_t addr, uint32_t flags, struct viommu_ats_result *out,
 			 struct viommu_fault *fault)
 {
+	const struct viommu_host_ops *ops = &dma->host->ops;
 	int ret;
 
 	if ((flags & ~ATS_FLAGS) || (pasid > VIOMMU_PASID_MAX && pasid != VIOMMU_NO_PASID) ||
-	    (pasid == VIOMMU_NO_PASID && (flags & VIOMMU_ATS_PRIV)))
+	    (pasid == VIOMMU_NO_PASID && (flags & VIOMMU_ATS_PRIV)) ||
+	    !(dev->flags & VIOMMU_DEVICE_ATS))
 		return -EINVAL;
 	viommu__marker_enter(&dma->marker);
 	ret = ats_translate(dma, dev, pasid, addr, flags, out);
 	viommu__marker_leave(&dma->marker);
 	if (!ret && viommu__access_absent(&dma->fault))
 		ret = ats_miss(dma, dev, pasid, addr, flags, out);
-	if (ret == VIOMMU_FAULTED) {
-		const struct viommu_host_ops *ops = &dma->host->ops;
-
-		if (!(dma->fault.flags & VIOMMU_FAULT_FPD) && ops->fault)
-			ops->fault(ops->ctx, dev, &dma->fault);
-		if (fault)
-			*fault = dma->fault;
-	}
+	if ((ret && ret != VIOMMU_FAULTED) || !dma->fault.reason)
+		return ret;
+	/* Also of a request that ended without error there may be something to record: 91h. */
+	if (viommu_fault_is_logged(dma->fault.reason, ats_outcome(&dma->fault)) &&
+	    !(dma->fault.flags & VIOMMU_FAULT_FPD) && ops->fault)
+		ops->fault(ops->ctx, dev, &dma->fault);
+	if (ret && fault)
+		*fault = dma->fault;
 	return ret;
+}
+
+uint64_t viommu_ats_item(const struct viommu_ats_result *result)
+{
+	uint64_t item = result->addr & VTD_MASK(VTD_ATS_ADDR);
+
+	/* Without permissions there is no address to tell. Execute and global stay 0. */
+	if (!result->perm)
+		return VTD_VAL(VTD_ATS_PRIV, result->priv);
+	/* The lowest address bit from 12 up that is 0 gives the size: those below it are 1. */
+	if (result->size_lg2 > 12)
+		item |= VTD_MASK(VTD_ATS_S) | (low_bits(result->size_lg2 - 1) & ~low_bits(12));
+	return item | VTD_VAL(VTD_ATS_R, !!(result->perm & VIOMMU_READ)) |
+	       VTD_VAL(VTD_ATS_W, !!(result->perm & VIOMMU_WRITE)) |
+	       VTD_VAL(VTD_ATS_U, result->untranslated) | VTD_VAL(VTD_ATS_PRIV, result->priv) |
+	       VTD_VAL(VTD_ATS_N, result->no_snoop);
 }
 
 struct entry {
@@ -314,25 +353,58 @@ static int devtlb_page(struct viommu_devtlb *tlb, struct access *a, uint64_t add
 	}
 }
 
+/*
+ * The part of an access that lies in the interrupt window is not translated, so it goes as a plain
+ * request: a message, or 29h.
+ */
+static int devtlb_window(struct viommu_devtlb *tlb, struct viommu_dma *dma, uint64_t addr,
+			 uint8_t *buf, uint64_t bytes, uint32_t flags, uint32_t want,
+			 uint64_t *done, struct viommu_dma_result *res)
+{
+	struct viommu_dma_result r = { 0 };
+	int ret;
+
+	if (want & VIOMMU_WRITE)
+		ret = viommu_dma_write(dma, tlb->dev, VIOMMU_NO_PASID, addr, buf, bytes,
+				       flags & ~VIOMMU_DMA_ATS, &r);
+	else
+		ret = viommu_dma_read(dma, tlb->dev, VIOMMU_NO_PASID, addr, buf, bytes,
+				      flags & ~VIOMMU_DMA_ATS, &r);
+	*done += r.done;
+	if (res) {
+		*res = r;
+		res->done = *done;
+	}
+	return ret;
+}
+
 static int devtlb_access(struct viommu_devtlb *tlb, struct viommu_dma *dma, uint32_t pasid,
 			 uint64_t addr, uint8_t *buf, size_t bytes, uint32_t flags, uint32_t want,
 			 struct viommu_dma_result *res)
 {
-	uint64_t done = 0, host, n;
+	uint64_t done = 0, host, last, n;
 	struct access a;
 	int ret = 0;
 
 	if ((flags & ~ACCESS_FLAGS) || (flags & VIOMMU_EXEC) ||
 	    (pasid > VIOMMU_PASID_MAX && pasid != VIOMMU_NO_PASID) ||
-	    (pasid == VIOMMU_NO_PASID && (flags & VIOMMU_PRIV)) || dma->host != tlb->dev->host)
+	    (pasid == VIOMMU_NO_PASID && (flags & VIOMMU_PRIV)) || dma->host != tlb->dev->host ||
+	    (bytes && !range_last(addr, bytes, &last)))
 		return -EINVAL;
 	access_init(&a, dma, tlb->dev, pasid, flags | VIOMMU_DMA_ATS);
 	while (done < bytes && !ret) {
+		n = min_u64(bytes - done, 4096 - ((addr + done) & 4095));
+		if (pasid == VIOMMU_NO_PASID && viommu__path_in_window(addr + done)) {
+			ret = devtlb_window(tlb, dma, addr + done, buf + done, n, flags, want,
+					    &done, res);
+			if (ret)
+				return ret;
+			continue;
+		}
 		/* A section a page: look-up and use of an entry stand in the same one. */
 		viommu__marker_enter(&dma->marker);
 		ret = devtlb_page(tlb, &a, addr + done, want, &host);
 		if (!ret) {
-			n = min_u64(bytes - done, 4096 - ((addr + done) & 4095));
 			if (want & VIOMMU_WRITE)
 				copy_bytes((void *)(uintptr_t)host, buf + done, n,
 					   flags & VIOMMU_DMA_NO_ALLOCATE);

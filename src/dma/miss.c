@@ -13,9 +13,6 @@
 #include "walk/nested.h"
 #include "walk/walk.h"
 
-#define WINDOW_FIRST UINT64_C(0xfee00000)
-#define WINDOW_LAST  UINT64_C(0xfeefffff)
-
 #define NEED(a)                                                                              \
 	(((a) & (VIOMMU_EXEC | VIOMMU_ZERO_LENGTH)) || !((a) & (VIOMMU_READ | VIOMMU_WRITE)) \
 		 ? DENY_ALWAYS                                                               \
@@ -57,11 +54,6 @@ static uint32_t domain_tag(struct viommu_dma *dma, uint32_t did, uint64_t sum)
 	tag = tag_new(dma);
 	*d = (struct domain_slot){ .sum = sum, .did = did, .tag = tag };
 	return tag;
-}
-
-static bool in_window(uint64_t addr)
-{
-	return addr >= WINDOW_FIRST && addr <= WINDOW_LAST;
 }
 
 int viommu__dma_fault(struct viommu_dma *dma, const struct viommu_fault *from,
@@ -220,7 +212,7 @@ static inline void tlb_fill(struct viommu_dma *dma, struct slot *slot, uint32_t 
 		return;
 	/* Interrupt messages are never translated, so no entry may cover them. */
 	if (unlikely(pasid == VIOMMU_NO_PASID &&
-		     align_down(addr, BIT64(21)) == align_down(WINDOW_FIRST, BIT64(21))))
+		     align_down(addr, BIT64(21)) == align_down(VTD_WINDOW_BASE, BIT64(21))))
 		return;
 	if (page_lg2 >= 21) {
 		slot->kind |= SLOT_LARGE;
@@ -439,9 +431,9 @@ static inline bool nested_miss(struct viommu_dma *dma, struct slot *slot, uint32
 /* A large page may reach from below into the window: the span does not. */
 static inline void window_cut(uint32_t pasid, uint64_t addr, struct viommu_dma_span *out)
 {
-	if (unlikely(pasid == VIOMMU_NO_PASID && addr < WINDOW_FIRST &&
-		     out->bytes > WINDOW_FIRST - addr))
-		out->bytes = WINDOW_FIRST - addr;
+	if (unlikely(pasid == VIOMMU_NO_PASID && addr < VTD_WINDOW_BASE &&
+		     out->bytes > VTD_WINDOW_BASE - addr))
+		out->bytes = VTD_WINDOW_BASE - addr;
 }
 
 /* No cache had it, or it is nothing for them: by the tables. */
@@ -461,7 +453,7 @@ static __attribute__((noinline)) int miss_slow(struct viommu_dma *dma, struct vi
 	    !(access & (VIOMMU_READ | VIOMMU_WRITE | VIOMMU_EXEC | VIOMMU_ZERO_LENGTH)))
 		return -EINVAL;
 	dma->stats.misses++;
-	if (unlikely(pasid == VIOMMU_NO_PASID && in_window(addr))) {
+	if (unlikely(pasid == VIOMMU_NO_PASID && viommu__path_in_window(addr))) {
 		struct viommu__path_snapshot snap;
 
 		ret = viommu__dma_path(dma, dev, pasid, addr, access, VIOMMU_REQ_UNTRANSLATED,

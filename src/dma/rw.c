@@ -58,9 +58,14 @@ static int window_fault(struct access *a, uint64_t addr, uint32_t want)
 					      .stage = VIOMMU_STAGE_PATH,
 					      .stage_addr = addr };
 
-	viommu__dma_fault(a->dma, &blocked, a->dev, a->pasid, want, addr);
-	a->fault = a->dma->fault;
-	return viommu__access_recover(a);
+	int ret;
+
+	do {
+		viommu__dma_fault(a->dma, &blocked, a->dev, a->pasid, want, addr);
+		a->fault = a->dma->fault;
+		ret = viommu__access_recover(a);
+	} while (!ret); /* only a file that was truncated meanwhile is looked after first */
+	return ret;
 }
 
 /* A section that has moved enough ends, and the next begins. */

@@ -326,14 +326,16 @@ static int bind_entry(struct viommu_device *dev, struct viommu_domain *dom, uint
 	if (err)
 		goto out;
 	pthread_mutex_lock(&host->lock);
+	rec = viommu__record(dev, pasid);
+	if (rec && mode == BIND_OR_REPLACE)
+		wait_dying(dev, rec);
+	/* Now the lock is kept. */
 	err = dev->gone ? -ENODEV : dom->ending ? -EINVAL : viommu__device_table(dev, pasid);
 	if (err)
 		goto out_unlock;
 	rec = viommu__record(dev, pasid);
-	if (mode == BIND_OR_REPLACE)
-		wait_dying(dev, rec);
 	if (rec->state == RECORD_FREE)
-		err = dev->gone ? -ENODEV : bind_new(dev, pasid, rec, &plan);
+		err = bind_new(dev, pasid, rec, &plan);
 	else if (mode == BIND_OR_REPLACE && rec->state == RECORD_BOUND)
 		err = bind_replace(dev, pasid, rec, &plan);
 	else

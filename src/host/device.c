@@ -175,11 +175,13 @@ static void unplug_locked(struct viommu_device *dev)
 
 int viommu_device_unplug(struct viommu_device *dev)
 {
-	pthread_mutex_lock(&dev->host->lock);
+	struct viommu_host *host = dev->host;
+
+	pthread_mutex_lock(&host->lock);
 	if (!dev->gone)
 		unplug_locked(dev);
-	pthread_mutex_unlock(&dev->host->lock);
-	viommu__markers_drain(&dev->host->markers);
+	pthread_mutex_unlock(&host->lock);
+	viommu__markers_drain(&host->markers);
 	return 0;
 }
 

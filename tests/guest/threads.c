@@ -154,7 +154,8 @@ static void busy_guest(struct race *r)
 	uint64_t n = test_scale(1500), i, *pe = gw_pe(&r->w, GW_SID(0), 5);
 
 	gw_pe_fs(gw_pe(&r->w, GW_SID(1), 0), &r->p[1].fs, 1);
-	for (i = 0; i < n; i++) {
+	/* Until the workers have been at it for a while, too. */
+	for (i = 0; i < n || load_acquire(&r->reads) < 100; i++) {
 		serve(r);
 		tables_entry_set(&r->p[0].fs, GW_VA, 1, 0);
 		if (i % 8 == 7) {

@@ -121,6 +121,7 @@ static void reserved_bits_are_those_of_the_specification(void **state)
 		{ "VTD_IQ_PDTLB", { 0, 0x7fe, ~0ull, ~0ull } },
 		{ "VTD_IQ_PGRP", { 0xfff00000000001e0, 0xfffffffffffff003, ~0ull, ~0ull } },
 		{ "VTD_IQ", { ~0xe0full } },
+		{ "VTD_ATS", { 0x3c0 } },
 		{ "VTD_IQ_HPT", { ~0xffff0e3full, 0xf00, ~0ull, ~0ull } },
 		{ "VTD_VER", { ~0xffull } },
 		{ "VTD_CAP", { 0x060000400080e008 } },
