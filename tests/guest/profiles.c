@@ -16,8 +16,8 @@ static void profiles_have_the_values_that_boot(void **state)
 	assert_int_equal(cap, 0xd1d2078022780006);
 	assert_int_equal(ecap, 0x04038d9a20000fc7);
 	assert_int_equal(haw, 52);
-	assert_int_equal(viommu_guest_profile(VIOMMU_PROFILE_SVA, VIOMMU_GUEST_CM, NULL, &cap,
-					      NULL, NULL),
+	assert_int_equal(viommu_guest_profile(VIOMMU_PROFILE_SVA, VIOMMU_GUEST_CM, NULL, &cap, NULL,
+					      NULL),
 			 0);
 	assert_int_equal(cap, 0xd1d2078022780086);
 	assert_int_equal(viommu_guest_profile(VIOMMU_PROFILE_HOST, 0, &ver, &cap, &ecap, &haw), 0);
@@ -66,9 +66,8 @@ static int try_caps(uint32_t profile, uint32_t ver, uint64_t cap_clear, uint64_t
 {
 	struct viommu_guest_config c = { .size = sizeof(c), .ver = ver };
 
-	assert_int_equal(viommu_guest_profile(profile, 0, ver ? NULL : &c.ver, &c.cap, &c.ecap,
-					      NULL),
-			 0);
+	assert_int_equal(
+		viommu_guest_profile(profile, 0, ver ? NULL : &c.ver, &c.cap, &c.ecap, NULL), 0);
 	c.cap = (c.cap & ~cap_clear) | cap_set;
 	c.ecap = (c.ecap & ~ecap_clear) | ecap_set;
 	return try_config(&c, 0, 0);
@@ -101,8 +100,8 @@ static void a_capability_that_needs_another_one_is_refused_without(void **state)
 		{ SVA, 0x50, 0, VTD_VAL(VTD_CAP_SAGAW, 4), 0, 0, 0 },
 		{ HOST, 0, C(SAGAW), 0, 0, 0, -EINVAL },
 		{ HOST, 0, C(SAGAW), VTD_VAL(VTD_CAP_SAGAW, 0x11), 0, 0, -EINVAL },
-		{ HOST, 0, C(SAGAW) | C(MGAW), VTD_VAL(VTD_CAP_SAGAW, 0xe) | VTD_VAL(VTD_CAP_MGAW, 56),
-		  0, 0, 0 },
+		{ HOST, 0, C(SAGAW) | C(MGAW),
+		  VTD_VAL(VTD_CAP_SAGAW, 0xe) | VTD_VAL(VTD_CAP_MGAW, 56), 0, 0, 0 },
 		{ SVA, 0, C(MGAW), 0, 0, 0, -EINVAL },
 		{ SVA, 0, C(MGAW), VTD_VAL(VTD_CAP_MGAW, 47) | C(FS1GP), 0, 0, 0 },
 		{ HOST, 0, C(SSLPS), VTD_VAL(VTD_CAP_SSLPS, 2), 0, 0, -EINVAL },
@@ -143,8 +142,7 @@ static void a_capability_that_needs_another_one_is_refused_without(void **state)
 	(void)state;
 	for (i = 0; i < ARRAY_SIZE(tries); i++)
 		assert_int_equal(try_caps(tries[i].profile, tries[i].ver, tries[i].cap_clear,
-					  tries[i].cap_set, tries[i].ecap_clear,
-					  tries[i].ecap_set),
+					  tries[i].cap_set, tries[i].ecap_clear, tries[i].ecap_set),
 				 tries[i].err);
 }
 
@@ -154,12 +152,26 @@ static void a_capability_that_needs_another_one_is_refused_without(void **state)
  */
 static void a_capability_that_the_unit_lacks_is_refused(void **state)
 {
-	static const uint64_t cap[] = { C(RWBF), C(PLMR), C(PHMR), C(PI), C(ECMDS),
-					UINT64_C(1) << 3, UINT64_C(1) << 23 };
-	static const uint64_t ecap[] = { E(IR),     E(EIM),  E(MHMV),  E(MTS),   E(ERS),
-					 E(DIT),    E(VCS),  E(TDXCS), E(PMS),   E(RPRIVS),
-					 E(HPTS),   E(PTRS), E(HPT1GPS), E(RDTS), E(EIMER),
-					 E(IRREQ),  UINT64_C(1) << 24, UINT64_C(1) << 28,
+	static const uint64_t cap[] = { C(RWBF),  C(PLMR),          C(PHMR),          C(PI),
+					C(ECMDS), UINT64_C(1) << 3, UINT64_C(1) << 23 };
+	static const uint64_t ecap[] = { E(IR),
+					 E(EIM),
+					 E(MHMV),
+					 E(MTS),
+					 E(ERS),
+					 E(DIT),
+					 E(VCS),
+					 E(TDXCS),
+					 E(PMS),
+					 E(RPRIVS),
+					 E(HPTS),
+					 E(PTRS),
+					 E(HPT1GPS),
+					 E(RDTS),
+					 E(EIMER),
+					 E(IRREQ),
+					 UINT64_C(1) << 24,
+					 UINT64_C(1) << 28,
 					 UINT64_C(1) << 5 };
 	unsigned int i;
 
@@ -177,9 +189,10 @@ static void the_host_below_must_have_what_is_announced(void **state)
 		uint32_t profile;
 		uint64_t cap, ecap; /* the host lacks them */
 	} tries[] = {
-		{ SVA, 0, E(NEST) },	 { SVA, C(FS5LP), 0 },	  { SVA, C(FS1GP), 0 },
-		{ SVA, 0, E(DT) | E(PRS) | E(PDS) }, { SVA, 0, E(PRS) | E(PDS) },
-		{ HOST, 0, E(SRS) },	 { HOST, 0, E(EAFS) },
+		{ SVA, 0, E(NEST) },         { SVA, C(FS5LP), 0 },
+		{ SVA, C(FS1GP), 0 },        { SVA, 0, E(DT) | E(PRS) | E(PDS) },
+		{ SVA, 0, E(PRS) | E(PDS) }, { HOST, 0, E(SRS) },
+		{ HOST, 0, E(EAFS) },
 	};
 	struct viommu_guest_config c = { .size = sizeof(c) };
 	unsigned int i;

@@ -371,7 +371,9 @@ static void caching_mode_guests_are_served_by_the_flushes_they_send(void **state
 	gw_set_root(&w, VTD_TTM_SCALABLE);
 	gw_command(&w, (uint32_t)VTD_MASK(VTD_GCMD_TE), true);
 	gw_process(&w, &p, 4, 1);
-	/* As Linux: a flush for PASID 0 before the context entry is there, then one of the context. */
+	/*
+	 * As Linux: a flush for PASID 0 before the context entry is there, then one of the context.
+	 */
 	assert_true(gw_do(&w, gw_pc(VTD_IQ_PC_SELECTIVE, 1, 0), 0));
 	gw_context_make(&w, GW_SID(0), GW_ALL, 0);
 	gw_pe_fs(gw_pe(&w, GW_SID(0), 0), &p.fs, 1);
@@ -610,15 +612,13 @@ static void shadows_are_shown_in_order_from_anywhere(void **state)
 	assert_int_equal(sh[2].did, 2);
 	assert_int_equal(sh[3].sid, GW_SID(1));
 	assert_int_equal(sh[1].pe[2], tables_root(&g.old.fs));
-	assert_int_equal(viommu_guest_shadows(g.w.guest, GW_SID(0), (struct viommu_gp){ 2 }, sh,
-					      2),
+	assert_int_equal(viommu_guest_shadows(g.w.guest, GW_SID(0), (struct viommu_gp){ 2 }, sh, 2),
 			 2);
 	assert_int_equal(sh[0].gp.v, 2);
 	assert_int_equal(sh[1].gp.v, VIOMMU_NO_PASID);
 	assert_int_equal(sh[1].sid, GW_SID(1));
-	assert_int_equal(viommu_guest_shadows(g.w.guest, GW_SID(1), (struct viommu_gp){ 3 }, sh,
-					      16),
-			 0);
+	assert_int_equal(
+		viommu_guest_shadows(g.w.guest, GW_SID(1), (struct viommu_gp){ 3 }, sh, 16), 0);
 	assert_int_equal(stats(&g.w).bound, 6);
 	gw_close(&g.w);
 }
