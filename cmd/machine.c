@@ -4,15 +4,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -257,7 +252,7 @@ static void machine_trap(void *ctx, const struct viommu_guest_trap *t)
 {
 	static const char *const kinds[] = { "?", "bind", "rebind", "unbind", "refused" };
 	struct machine *m = ctx;
-	char line[160], gp[32], error[64] = "";
+	char line[256], gp[48], error[64] = "";
 
 	if (m->options->level < VIOMMU_SERVER_DEBUG)
 		return;
@@ -493,38 +488,33 @@ int machine_tables(struct machine *m, uint64_t registers)
 	return ret;
 }
 
-struct words {
-	char **word;
-	size_t nr;
-	bool failed;
-};
-
-static void add(struct words *w, char *word)
+/* A comma in a value is written twice. */
+static char *comma_twice(const char *text)
 {
-	char **more = word && !w->failed ? realloc(w->word, (w->nr + 2) * sizeof(*more)) : NULL;
+	char *out = malloc(2 * strlen(text) + 1), *p = out;
 
-	if (!more) {
-		w->failed = true;
-		free(word);
-		return;
+	while (p && *text) {
+		if (*text == ',')
+			*p++ = ',';
+		*p++ = *text++;
 	}
-	w->word = more;
-	w->word[w->nr++] = word;
-	w->word[w->nr] = NULL;
+	if (p)
+		*p = 0;
+	return out;
 }
 
-static void add_table(struct words *w, const struct machine *m, const char *name)
+static void add_table(struct cmd_words *w, const struct machine *m, const char *name)
 {
-	char *arg;
+	char *dir = comma_twice(m->dir), *arg = NULL;
 
-	/* A comma in a value is written twice. */
-	if (asprintf(&arg, "file=%s/%s", m->dir, name) < 0)
+	if (dir && asprintf(&arg, "file=%s/%s", dir, name) < 0)
 		arg = NULL;
-	add(w, strdup("-acpitable"));
-	add(w, arg);
+	free(dir);
+	cmd_words_add(w, strdup("-acpitable"));
+	cmd_words_add(w, arg);
 }
 
-static void add_device(struct words *w, const struct machine *m, const char *name, uint16_t sid)
+static void add_device(struct cmd_words *w, const struct machine *m, const char *name, uint16_t sid)
 {
 	char addr[8], *path = machine_path(m, name), *arg = NULL;
 	json_t *json = NULL;
@@ -537,13 +527,13 @@ static void add_device(struct words *w, const struct machine *m, const char *nam
 		arg = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	json_decref(json);
 	free(path);
-	add(w, strdup("-device"));
-	add(w, arg);
+	cmd_words_add(w, strdup("-device"));
+	cmd_words_add(w, arg);
 }
 
 char **machine_args(const struct machine *m)
 {
-	struct words w = { .word = NULL };
+	struct cmd_words w = { .word = NULL };
 	char name[32];
 	unsigned int i;
 
@@ -555,7 +545,7 @@ char **machine_args(const struct machine *m)
 		add_device(&w, m, name, m->sid[i]);
 	}
 	if (w.failed) {
-		machine_args_free(w.word);
+		cmd_words_free(&w);
 		return NULL;
 	}
 	return w.word;
@@ -602,21 +592,16 @@ int machine_signal_seen(void)
 	return signal_seen;
 }
 
-int machine_drop_privileges(const struct machine_options *o)
+int machine_drop_privileges(const struct machine_options *o, const char *user)
 {
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { { 0 } };
-	const struct passwd *pw = NULL;
+	int ret = viommu_server_drop_privileges(user);
 
-	if (o->user) {
-		pw = getpwnam(o->user);
-		if (!pw)
-			return cmd_error(o->command, "--user %s: no such user", o->user);
-		if (setgroups(0, NULL) || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) ||
-		    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid))
-			return cmd_error(o->command, "--user %s: %s", o->user, strerror(errno));
-	}
-	if (syscall(SYS_capset, &header, none) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return cmd_error(o->command, "could not drop privileges: %s", strerror(errno));
-	return CMD_OK;
+	if (!ret)
+		return CMD_OK;
+	if (user)
+		return cmd_error(o->command, "--user %s: %s", user,
+				 ret == -ENOENT   ? "no such user"
+				 : ret == -EINVAL ? "that is root"
+						  : strerror(-ret));
+	return cmd_error(o->command, "could not drop privileges: %s", strerror(-ret));
 }

@@ -80,11 +80,8 @@ char *machine_path(const struct machine *m, const char *name);
 int machine_signals(struct machine *m);
 int machine_signal_seen(void);
 
-/*
- * The process gives up what it needs no longer: the user (if one was named), every capability, and
- * ever getting any again.
- */
-int machine_drop_privileges(const struct machine_options *options);
+/* viommu_server_drop_privileges(); CMD_OK or after a message. */
+int machine_drop_privileges(const struct machine_options *options, const char *user);
 
 /* The answer of the control socket: the running machine as JSON (cmd/report.c). From malloc(). */
 char *machine_report(struct machine *m);

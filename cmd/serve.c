@@ -25,23 +25,6 @@ static void print_help(void)
 	       machine_options_help);
 }
 
-/* As a shell takes it back. */
-static void print_word(const char *word)
-{
-	if (word[strcspn(word, " \t\n\"'\\$`*?[]{}()<>|&;!~#")] == 0 && *word) {
-		fputs(word, stdout);
-		return;
-	}
-	putchar('\'');
-	for (; *word; word++) {
-		if (*word == '\'')
-			fputs("'\\''", stdout);
-		else
-			putchar(*word);
-	}
-	putchar('\'');
-}
-
 static void print_args(const struct machine *m, char **args, const char *memory)
 {
 	size_t i;
@@ -53,7 +36,7 @@ static void print_args(const struct machine *m, char **args, const char *memory)
 	       m->dir, memory, memory);
 	for (i = 0; args[i]; i++) {
 		fputs(i % 2 ? " " : " \\\n  ", stdout);
-		print_word(args[i]);
+		cmd_print_word(args[i]);
 	}
 	putchar('\n');
 }
@@ -90,23 +73,23 @@ static int print_json(const struct machine *m, char **args, const char *memory)
 	return (int)i;
 }
 
+/* Who sees the arguments may end us at once, so the signals come first. */
 static int serve(struct machine *m, const char *memory, bool json)
 {
 	char **args = machine_args(m);
-	int ret = CMD_OK;
+	int ret;
 
 	if (!args)
 		return cmd_error(name, "out of memory");
-	if (json)
+	ret = machine_signals(m);
+	if (ret == CMD_OK)
+		ret = machine_drop_privileges(m->options, m->options->user);
+	if (ret == CMD_OK && json)
 		ret = print_json(m, args, memory);
-	else
+	else if (ret == CMD_OK)
 		print_args(m, args, memory);
 	machine_args_free(args);
 	fflush(stdout);
-	if (ret == CMD_OK)
-		ret = machine_signals(m);
-	if (ret == CMD_OK)
-		ret = machine_drop_privileges(m->options);
 	if (ret != CMD_OK)
 		return ret;
 	ret = viommu_server_run(m->server);

@@ -7,6 +7,7 @@
 #include <viommu/board.h>
 #include <viommu/dma.h>
 #include <viommu/dsa.h>
+#include <viommu/dsa_spec.h>
 #include <viommu/error.h>
 #include <viommu/gpasid.h>
 #include <viommu/guest.h>

@@ -148,7 +148,7 @@ static void put_structure(struct cursor *c, const struct viommu_acpi_structure *
 		put_scope(c, &s->scope[i]);
 }
 
-size_t viommu_acpi_dmar(const struct viommu_acpi_dmar *dmar, void *buf, size_t size)
+static size_t dmar_write(const struct viommu_acpi_dmar *dmar, void *buf, size_t size)
 {
 	struct cursor c = { .buf = buf, .size = buf ? size : 0 };
 	uint32_t i;
@@ -178,7 +178,7 @@ size_t viommu_acpi_dmar(const struct viommu_acpi_dmar *dmar, void *buf, size_t s
  *		}
  *	}
  */
-size_t viommu_acpi_ssdt(uint16_t sid, void *buf, size_t size)
+static size_t ssdt_write(uint16_t sid, void *buf, size_t size)
 {
 	static const uint8_t region[] = {
 		0x5b, 0x80, 'C', 'F', 'G', '_', 0x02, 0x00, 0x0a, 0x08, /* OperationRegion */
@@ -210,4 +210,19 @@ size_t viommu_acpi_ssdt(uint16_t sid, void *buf, size_t size)
 	put(&c, region, sizeof(region));
 	put(&c, method, sizeof(method));
 	return finish(&c);
+}
+
+/* Whether they fit is known before the first byte is written. */
+size_t viommu_acpi_dmar(const struct viommu_acpi_dmar *dmar, void *buf, size_t size)
+{
+	size_t n = dmar_write(dmar, NULL, 0);
+
+	return n && n <= size ? dmar_write(dmar, buf, size) : n;
+}
+
+size_t viommu_acpi_ssdt(uint16_t sid, void *buf, size_t size)
+{
+	size_t n = ssdt_write(sid, NULL, 0);
+
+	return n && n <= size ? ssdt_write(sid, buf, size) : n;
 }

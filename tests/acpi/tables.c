@@ -63,6 +63,7 @@ static void a_buffer_that_is_too_small_is_not_overrun(void **state)
 	(void)state;
 	memset(buf, 0xaa, sizeof(buf));
 	assert_int_equal(viommu_acpi_dmar(&dmar, buf, 47), 48);
+	assert_int_equal(buf[0], 0xaa);
 	assert_int_equal(buf[47], 0xaa);
 	assert_int_equal(viommu_acpi_dmar(&dmar, buf, 48), 48);
 	assert_table(buf, 48, "DMAR");
