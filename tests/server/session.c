@@ -200,7 +200,11 @@ static void registers_are_read_and_written_in_any_size(void **state)
 	/* To the end, not beyond. */
 	assert_int_equal(peer_read(&peer, 2, 0x1ff8, 8, buf), 0);
 	assert_int_equal(peer_read(&peer, 2, 0x1ff9, 8, buf), EINVAL);
+	/* And then no part of it is done. */
+	rig.toy[0].writes = 0;
 	assert_int_equal(peer_write(&peer, 2, 0x1fff, 2, buf), EINVAL);
+	assert_int_equal(peer_write(&peer, 2, 0x1ff8, 16, buf), EINVAL);
+	assert_int_equal(rig.toy[0].writes, 0);
 	assert_int_equal(peer_read(&peer, 2, 0x2000, 1, buf), EINVAL);
 	assert_int_equal(peer_read(&peer, 2, UINT64_MAX - 7, 7, buf), EINVAL);
 	/* What is not there: the other half of a 64-bit BAR, ROM, VGA. */
