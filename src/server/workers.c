@@ -85,6 +85,8 @@ static int start_one(struct viommu__worker *worker)
 	pthread_sigmask(SIG_SETMASK, &block, &old);
 	err = pthread_create(&worker->thread, NULL, work, worker);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!err)
+		pthread_setname_np(worker->thread, "viommu-worker");
 	return -err;
 }
 
