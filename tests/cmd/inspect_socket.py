@@ -348,8 +348,8 @@ def others_sockets_are_one_clear_line():
 
 
 def an_answer_of_odd_types_does_no_harm():
-	odd = {"unit": {"slot": [], "cap": 5, "placed": {}}, "queues": [1], "registers": [1, None, {"fields": {
-		"A": [], "B": -1, "C": "x" * 5000}}, {"name": {}}], "devices": [[], 7, {
+	odd = {"unit": {"slot": [], "cap": 5, "placed": {}}, "queues": [1], "registers": [1, None, {
+		"fields": {"A": [], "B": -1, "C": "x" * 5000}}, {"name": {}}], "devices": [[], 7, {
 		"enabled": [1], "dsa": {"occupancy": {}, "x": 1.5}, "tables": {
 		"root": {"words": {}, "fields": [], "reserved": [1]}, "context": 3,
 		"pasid_entries": {"list": [1]}}, "shadows": [1], "binds": {"list": [{}]}}],

@@ -120,10 +120,13 @@ def what_is_no_qemu_is_named():
 def qemu_is_found_by_option_then_variable_then_path():
 	with _Qemu() as a, _Qemu() as b, _Qemu() as c:
 		env = dict(a.env(), VIOMMU_QEMU=b.path, PATH=c.dir + ":" + os.environ["PATH"])
-		assert shlex.split(tool.run("vm", "--qemu", a.path, "--dry-run", "--", env=env).stdout)[0] == a.path
-		assert shlex.split(tool.run("vm", "--dry-run", "--", env=env).stdout)[0] == b.path
+
+		def first(*words):
+			return shlex.split(tool.run("vm", *words, "--dry-run", "--", env=env).stdout)[0]
+		assert first("--qemu", a.path) == a.path
+		assert first() == b.path
 		env["VIOMMU_QEMU"] = ""
-		assert shlex.split(tool.run("vm", "--dry-run", "--", env=env).stdout)[0] == c.path
+		assert first() == c.path
 
 
 def memory_is_what_the_user_says():

@@ -42,7 +42,7 @@ HEADERS = {
     "pasid": "pasid", "path": "pasid",
     "host": "host", "gpasid": "host", "legacy": "host",
     "dma": "dma", "guest": "guest",
-    "pci": "dev", "dsa": "dev",
+    "acpi": "acpi", "pci": "dev", "dsa": "dev",
     "board": "board",
     "server": "server",
 }
