@@ -103,10 +103,15 @@ void viommu__fault_record(struct viommu_guest *g, const struct viommu_fault *f,
 }
 
 /* What the VM's memory was missing where the guest's own tables see nothing wrong. */
-static uint8_t memory_reason(const struct viommu_path_result *path, uint32_t access)
+static uint8_t memory_reason(const struct viommu_path_result *path, const struct viommu_fault *f)
 {
-	bool write = access & (VIOMMU_WRITE | VIOMMU_ATOMIC);
+	bool write = f->access & (VIOMMU_WRITE | VIOMMU_ATOMIC);
 
+	/* A table in memory that takes no write: the accessed or dirty bit could not be set. */
+	if (f->reason == VTD_FR_FS_SS_WRITE && f->stage < path->stack.nr)
+		return path->stack.stage[f->stage].format == VIOMMU_FORMAT_VTD_FS
+			       ? VTD_FR_FS_AD_FAILED
+			       : VTD_FR_SSS_AD_FAILED;
 	if (path->pgtt == VTD_PGTT_PT)
 		return path->legacy ? VTD_FR_BEYOND_MGAW : VTD_FR_PT_BEYOND_HAW;
 	if (path->legacy)
@@ -148,7 +153,7 @@ static void fault_translate(struct viommu_guest *g, struct viommu_fault *f)
 		*f = walk.fault;
 		f->pasid = req.pasid;
 	} else if (!ret) {
-		f->reason = memory_reason(&path, f->access);
+		f->reason = memory_reason(&path, f);
 		f->level = 0;
 		f->entry_addr = 0;
 		f->entry = 0;
