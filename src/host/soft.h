@@ -256,17 +256,17 @@ void viommu__devices_drop_all(struct viommu_host *host);
 int viommu__requests_init(struct viommu_device *dev);
 void viommu__requests_destroy(struct viommu_device *dev);
 /*
- * Answer every open group of this PASID (VIOMMU_ALL_PASIDS: of every one); their bind is over, so
- * answers that nobody took go, too.
- */
-void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, uint8_t code);
-/*
  * Page requests on or off, as the function's own control says (a device begins with on). Off: open
  * groups are answered INVALID and none is opened; missing pages are faults.
  */
 void viommu__device_pri(struct viommu_device *dev, int on);
 /* A group was answered FAILURE since the last viommu_device_pri_reset(). */
 int viommu__device_pri_failed(struct viommu_device *dev);
+/*
+ * Answer every open group of this PASID (VIOMMU_ALL_PASIDS: of every one); their bind is over, so
+ * answers that nobody took go, too.
+ */
+void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, uint8_t code);
 /*
  * A missing page. 0: answered with SUCCESS, walk again. -EAGAIN: open, or no group is free (only
  * with no_wait). -EPERM: answered with a failure, or the device may not ask: the access faults.
