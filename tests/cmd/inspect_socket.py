@@ -211,6 +211,7 @@ def pasids_and_binds_are_told():
 		assert a["stats"]["unit"]["descriptors"]["pasid_cache"] == 2
 		assert a["stats"]["server"]["clients"] == 2 and a["stats"]["server"]["maps"] >= 1
 		assert a["stats"]["host_memory"]["second_stage"] > 0
+		assert a["stats"]["caches"]["misses"] == 0	# no device has done anything
 		assert a["memory"]["regions"] == 1 and a["memory"]["bytes"] == hex(BYTES)
 
 

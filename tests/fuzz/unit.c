@@ -25,21 +25,21 @@
 static uint64_t words[PAGES * 512] __attribute__((aligned(4096)));
 
 enum op {
-	OP_WRITE32,   /* offset (2), value (4) */
-	OP_WRITE64,   /* offset (2), value (8) */
-	OP_READ,      /* offset (2) */
-	OP_STORE,     /* word (2), value (8) */
-	OP_SUBMIT,    /* four words (8 each) at the tail, tail told */
-	OP_RUN,       /* */
-	OP_DMA,       /* flags (1), PASID (2), address (8) */
-	OP_ASK,       /* flags (1), PASID (2), group (2), address (8) */
-	OP_RESET,     /* 1 bit: warm */
-	OP_DEVICE,    /* 1 bit: which goes and comes */
-	OP_COMMAND,   /* GCMD bits 31:24 (1) */
-	OP_ENTRY,     /* word of the PASID table (1), value (8): bits to flip */
-	OP_CONVERT,   /* PASID (4) */
-	OP_ATS,       /* PASID (2), address (8) */
-	OP_FLUSH,     /* type and granularity (1), PASID (1): a descriptor that is well formed */
+	OP_WRITE32, /* offset (2), value (4) */
+	OP_WRITE64, /* offset (2), value (8) */
+	OP_READ,    /* offset (2) */
+	OP_STORE,   /* word (2), value (8) */
+	OP_SUBMIT,  /* four words (8 each) at the tail, tail told */
+	OP_RUN,     /* */
+	OP_DMA,     /* flags (1), PASID (2), address (8) */
+	OP_ASK,     /* flags (1), PASID (2), group (2), address (8) */
+	OP_RESET,   /* 1 bit: warm */
+	OP_DEVICE,  /* 1 bit: which goes and comes */
+	OP_COMMAND, /* GCMD bits 31:24 (1) */
+	OP_ENTRY,   /* word of the PASID table (1), value (8): bits to flip */
+	OP_CONVERT, /* PASID (4) */
+	OP_ATS,     /* PASID (2), address (8) */
+	OP_FLUSH,   /* type and granularity (1), PASID (1): a descriptor that is well formed */
 	OPS,
 };
 
@@ -79,8 +79,7 @@ static void must(int ret)
 	VIOMMU_ASSERT(ret == 0);
 }
 
-static int on_miss(void *ctx, struct viommu_device *dev, uint32_t pasid,
-		   struct viommu_fault *fault)
+static int on_miss(void *ctx, struct viommu_device *dev, uint32_t pasid, struct viommu_fault *fault)
 {
 	struct vm *vm = ctx;
 
