@@ -255,6 +255,8 @@ int viommu__pool_start(struct viommu__port *port);
 void viommu__pool_kick(struct viommu__pool *pool);
 void viommu__pool_init(struct viommu__pool *pool);
 void viommu__pool_stop(struct viommu__pool *pool);
+/* Adds what its workers have counted. */
+void viommu__pool_stats(const struct viommu__pool *pool, struct viommu_dma_stats *sum);
 
 /* ---- control.c */
 
