@@ -33,8 +33,8 @@ static const char name[] = "inspect";
 static void print_help(void)
 {
 	printf("usage: viommu inspect [--json] SOCKET\n\n"
-	       "Shows the unit and the devices of a running 'viommu serve' or 'viommu vm'. SOCKET is its\n"
-	       "control socket, or the folder that holds it.\n\n"
+	       "Shows the unit and the devices of a running 'viommu serve' or 'viommu vm'. SOCKET is\n"
+	       "its control socket, or the folder that holds it.\n\n"
 	       "  --json    print what the socket answers, one line of JSON\n");
 }
 
@@ -211,12 +211,9 @@ static bool harmless(const json_t *value)
 
 	if (json_is_string(value))
 		return printable(json_string_value(value));
-	json_object_foreach((json_t *)value, key, child)
-		if (!printable(key) || !harmless(child))
-			return false;
-	json_array_foreach(value, i, child)
-		if (!harmless(child))
-			return false;
+	json_object_foreach((json_t *)value, key,
+			    child) if (!printable(key) || !harmless(child)) return false;
+	json_array_foreach(value, i, child) if (!harmless(child)) return false;
 	return true;
 }
 
@@ -257,7 +254,8 @@ static json_int_t number(const json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
-static void heading(const struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void heading(const struct out *o, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void heading(const struct out *o, const char *fmt, ...)
 {
@@ -326,7 +324,8 @@ static void field_words(struct out *o, const char *colour, const json_t *of)
 	json_t *value;
 	char buf[128];
 
-	json_object_foreach((json_t *)fields, key, value) {
+	json_object_foreach((json_t *)fields, key, value)
+	{
 		json_int_t n = json_integer_value(value);
 
 		if (json_is_string(value)) {
@@ -360,18 +359,17 @@ static void entry(struct out *o, const json_t *e)
 		return;
 	}
 	/* Zeroes at the end say nothing. */
-	json_array_foreach(words, i, value)
-		if (json_is_string(value) && strcmp(json_string_value(value), "0x0"))
-			last = i;
-	json_array_foreach(words, i, value)
-		if (i <= last && json_is_string(value))
-			word(o, "", json_string_value(value));
+	json_array_foreach(words, i, value) if (json_is_string(value) &&
+						strcmp(json_string_value(value), "0x0")) last = i;
+	json_array_foreach(words, i, value) if (i <= last && json_is_string(value))
+		word(o, "", json_string_value(value));
 	if (json_object_size(json_object_get(e, "fields"))) {
 		putchar('\n');
 		o->column = 0;
 		field_words(o, o->c.mark, e);
 	}
-	json_array_foreach(reserved, i, value) {
+	json_array_foreach(reserved, i, value)
+	{
 		snprintf(buf, sizeof(buf), "reserved=%s",
 			 json_is_string(value) ? json_string_value(value) : "?");
 		word(o, o->c.bad, buf);
@@ -419,7 +417,8 @@ static void show_registers(struct out *o, const json_t *list)
 	size_t i;
 
 	heading(o, "Registers");
-	json_array_foreach(list, i, reg) {
+	json_array_foreach(list, i, reg)
+	{
 		line(o, 40, "  %-6s %-9s %s", TEXT(reg, "offset"), TEXT(reg, "name"),
 		     is_true(reg, "write_only") ? "(write only)" : TEXT(reg, "value"));
 		field_words(o, "", reg);
@@ -450,7 +449,8 @@ static void show_tables(struct out *o, const json_t *t)
 		       TEXT(dir, "entries"), TEXT(dir, "present"),
 		       json_object_get(dir, "unreadable") ? ", not in memory: " : "",
 		       json_object_get(dir, "unreadable") ? TEXT(dir, "unreadable") : "");
-		json_array_foreach(json_object_get(dir, "list"), i, e) {
+		json_array_foreach(json_object_get(dir, "list"), i, e)
+		{
 			line(o, 36, "    [%s]", TEXT(e, "index"));
 			entry(o, e);
 		}
@@ -458,7 +458,8 @@ static void show_tables(struct out *o, const json_t *t)
 	if (entries) {
 		printf("  PASID entries   %s present%s\n", TEXT(entries, "present"),
 		       is_true(entries, "complete") ? "" : " in the tables that were looked at");
-		json_array_foreach(json_object_get(entries, "list"), i, e) {
+		json_array_foreach(json_object_get(entries, "list"), i, e)
+		{
 			line(o, 36, "    PASID %-7s %s", TEXT(e, "pasid"), TEXT(e, "address"));
 			entry(o, e);
 		}
@@ -473,7 +474,8 @@ static void show_binds(struct out *o, const json_t *device)
 
 	if (json_array_size(list))
 		printf("  guest PASIDs as the unit holds them\n");
-	json_array_foreach(list, i, e) {
+	json_array_foreach(list, i, e)
+	{
 		bool without = json_is_null(json_object_get(e, "guest_pasid"));
 
 		printf("    %s%s -> host PASID %s  %s, domain id %s%s\n",
@@ -485,7 +487,8 @@ static void show_binds(struct out *o, const json_t *device)
 	if (!json_is_object(binds))
 		return;
 	printf("  host binds      %s\n", TEXT(binds, "present"));
-	json_array_foreach(json_object_get(binds, "list"), i, e) {
+	json_array_foreach(json_object_get(binds, "list"), i, e)
+	{
 		if (!number(e, "host_pasid"))
 			line(o, 36, "    requests without PASID");
 		else if (json_is_null(json_object_get(e, "guest_pasid")))
@@ -508,7 +511,8 @@ static void show_counts(struct out *o, const char *label, const json_t *object)
 	if (!json_is_object(object))
 		return;
 	line(o, 18, "  %s", label);
-	json_object_foreach((json_t *)object, key, value) {
+	json_object_foreach((json_t *)object, key, value)
+	{
 		if (!json_is_integer(value))
 			continue;
 		snprintf(buf, sizeof(buf), "%s %" JSON_INTEGER_FORMAT, key,
@@ -529,14 +533,14 @@ static void show_device(struct out *o, const json_t *device)
 
 	heading(o, "Device %s, %s", TEXT(device, "slot"), TEXT(device, "kind"));
 	line(o, 18, "  enabled");
-	json_array_foreach(list, i, v)
-		word(o, "", json_is_string(v) ? json_string_value(v) : "?");
+	json_array_foreach(list, i, v) word(o, "", json_is_string(v) ? json_string_value(v) : "?");
 	if (!json_array_size(list))
 		word(o, o->c.dim, "nothing");
 	putchar('\n');
 	show_counts(o, "work", json_object_get(device, "dsa"));
 	line(o, 18, "  queues hold");
-	json_array_foreach(json_object_get(json_object_get(device, "dsa"), "occupancy"), i, v) {
+	json_array_foreach(json_object_get(json_object_get(device, "dsa"), "occupancy"), i, v)
+	{
 		char buf[32];
 
 		snprintf(buf, sizeof(buf), "%" JSON_INTEGER_FORMAT, json_integer_value(v));
@@ -554,7 +558,8 @@ static void show_faults(struct out *o, const json_t *root)
 	size_t i;
 
 	heading(o, "Faults, newest first%s", json_array_size(list) ? "" : ": none");
-	json_array_foreach(list, i, f) {
+	json_array_foreach(list, i, f)
+	{
 		printf("  %s%02" PRIx64 "h %s%s  %s\n", o->c.bad, (uint64_t)number(f, "reason"),
 		       TEXT(f, "name"), o->c.off, TEXT(f, "text"));
 		printf("      %s", TEXT(f, "device"));
@@ -583,8 +588,7 @@ static void show(struct out *o, const json_t *root)
 	show_unit(o, root);
 	show_registers(o, json_object_get(root, "registers"));
 	devices = json_object_get(root, "devices");
-	json_array_foreach(devices, i, d)
-		show_device(o, d);
+	json_array_foreach(devices, i, d) show_device(o, d);
 	show_faults(o, root);
 	heading(o, "Counts");
 	show_counts(o, "unit", json_object_get(stats, "unit"));

@@ -20,7 +20,8 @@
 #define NEED_MAJOR 10u
 #define NEED_MINOR 1u
 #define PROGRAM    "qemu-system-x86_64"
-#define NEEDED     "QEMU 10.1 or later with vfio-user-pci is needed ('scripts/vm-fetch.py qemu' fetches one)"
+#define NEEDED \
+	"QEMU 10.1 or later with vfio-user-pci is needed ('scripts/vm-fetch.py qemu' fetches one)"
 
 /* What QEMU prints about itself, at most, and how long that may take. */
 #define OUTPUT_BYTES ((size_t)1 << 20)
@@ -29,8 +30,8 @@
 #define MEMORY_DEFAULT (UINT64_C(1) << 30)
 #define MEMORY_LAST    (UINT64_C(1) << 52)
 /* QEMU rounds -m up to this. */
-#define MEMORY_ALIGN   UINT64_C(8192)
-#define MEMORY_ID      "viommu-mem"
+#define MEMORY_ALIGN UINT64_C(8192)
+#define MEMORY_ID    "viommu-mem"
 
 /* ---- Which QEMU ---- */
 
@@ -163,15 +164,40 @@ int qemu_find(const char *command, const char *named, char **path)
 static bool takes_value(const char *option)
 {
 	static const char *const none[] = {
-		"alt-grab",      "ctrl-grab",   "daemonize",      "enable-kvm",
-		"enable-sync-profile", "full-screen", "h",        "help",
-		"jitdump",       "mem-prealloc", "no-acpi",       "no-fd-bootchk",
-		"no-hpet",       "no-reboot",   "no-shutdown",    "no-user-config",
-		"nodefaults",    "nographic",   "old-param",      "one-insn-per-tb",
-		"only-migratable", "perfmap",   "portrait",       "preconfig",
-		"s",             "S",           "semihosting",    "singlestep",
-		"snapshot",      "usb",         "version",        "win2k-hack",
-		"xen-attach",    "xen-domid-restrict",
+		"alt-grab",
+		"ctrl-grab",
+		"daemonize",
+		"enable-kvm",
+		"enable-sync-profile",
+		"full-screen",
+		"h",
+		"help",
+		"jitdump",
+		"mem-prealloc",
+		"no-acpi",
+		"no-fd-bootchk",
+		"no-hpet",
+		"no-reboot",
+		"no-shutdown",
+		"no-user-config",
+		"nodefaults",
+		"nographic",
+		"old-param",
+		"one-insn-per-tb",
+		"only-migratable",
+		"perfmap",
+		"portrait",
+		"preconfig",
+		"s",
+		"S",
+		"semihosting",
+		"singlestep",
+		"snapshot",
+		"usb",
+		"version",
+		"win2k-hack",
+		"xen-attach",
+		"xen-domid-restrict",
 	};
 	size_t i;
 
@@ -254,15 +280,17 @@ static int machine_word(const char *command, const char *text, struct qemu_args 
 		value = name == buf ? buf + strlen(buf) + 1 : buf;
 		implied = NULL;
 		if (!strcmp(name, "memory-backend"))
-			ret = cmd_usage(command,
-					"-machine memory-backend=%s: the memory is made here, shared, of the size of -m",
-					value);
+			ret = cmd_usage(
+				command,
+				"-machine memory-backend=%s: the memory is made here, shared, of the size of -m",
+				value);
 		else if (strcmp(name, "type") != 0)
 			continue;
 		else if (strcmp(value, "q35") != 0 && strncmp(value, "pc-q35", 6) != 0 &&
 			 strcmp(value, "help") != 0)
 			ret = cmd_usage(command,
-					"-machine %s: a q35 machine is needed, for PCI Express", value);
+					"-machine %s: a q35 machine is needed, for PCI Express",
+					value);
 		else
 			out->machine = true;
 	}

@@ -22,10 +22,10 @@ int qemu_find(const char *command, const char *named, char **path);
 struct qemu_args {
 	char **word; /* borrowed */
 	size_t nr;
-	bool machine;     /* names a q35 machine */
-	bool cpu;         /* says -cpu */
-	bool memory;      /* says a size */
-	uint64_t bytes;   /* that size */
+	bool machine;   /* names a q35 machine */
+	bool cpu;       /* says -cpu */
+	bool memory;    /* says a size */
+	uint64_t bytes; /* that size */
 };
 
 /* CMD_OK or CMD_USAGE after one line: something that cannot work here. */

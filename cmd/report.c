@@ -24,11 +24,13 @@
 
 /* Of each table, list and memory map so many rows are given, and a count. */
 #define ROWS_MAX 64u
-/* PASID tables (of 64 entries) of one device that are looked into; beyond it `complete` is false. */
+/*
+ * PASID tables (of 64 entries) of one device that are looked into; beyond it `complete` is false.
+ */
 #define PASID_TABLES_MAX 256u
 /* Host binds of one device that are counted. */
-#define BINDS_MAX 65536u
-#define FAULTS_MAX 16u
+#define BINDS_MAX      65536u
+#define FAULTS_MAX     16u
 #define NAME_MAX_BYTES 32
 
 #define WORDS_MAX 8u
@@ -125,8 +127,7 @@ static void entry(struct report *r, json_t *object, const char *layout, const ui
 
 	for (i = 0; i < nr && i < WORDS_MAX; i++) {
 		append(r, list, hex(words[i]));
-		bits = words[i] &
-		       viommu_spec_reserved_for(table, i, r->unit.cap, r->unit.ecap);
+		bits = words[i] & viommu_spec_reserved_for(table, i, r->unit.cap, r->unit.ecap);
 		if (bits)
 			append(r, reserved, hex(bits));
 	}
@@ -398,9 +399,8 @@ static void pasid_tables(struct report *r, json_t *object, const uint64_t *conte
 
 	for (i = 0; i < nr; i += n) {
 		n = nr - i < 512 ? (unsigned int)(nr - i) : 512;
-		if (dir >> r->unit.haw ||
-		    viommu_mem_read(r->unit.mem, dir + i * VTD_PDIR_BYTES, page,
-				    n * VTD_PDIR_BYTES)) {
+		if (dir >> r->unit.haw || viommu_mem_read(r->unit.mem, dir + i * VTD_PDIR_BYTES,
+							  page, n * VTD_PDIR_BYTES)) {
 			lost += n;
 			continue;
 		}
@@ -629,8 +629,8 @@ static json_t *counts(struct report *r, const struct count *c, size_t nr)
 	return object;
 }
 
-#define COUNTS(r, ...)                                                     \
-	counts(r, (const struct count[]){ __VA_ARGS__ },                   \
+#define COUNTS(r, ...)                                   \
+	counts(r, (const struct count[]){ __VA_ARGS__ }, \
 	       sizeof((const struct count[]){ __VA_ARGS__ }) / sizeof(struct count))
 
 static json_t *unit_stats(struct report *r)
@@ -700,8 +700,7 @@ static json_t *memory(struct report *r)
 
 			put(r, o, "address", hex(region.gpa));
 			put(r, o, "bytes", hex(region.bytes));
-			put(r, o, "read_only",
-			    json_boolean(region.flags & VIOMMU_MEM_READ_ONLY));
+			put(r, o, "read_only", json_boolean(region.flags & VIOMMU_MEM_READ_ONLY));
 			put(r, o, "lost", json_boolean(region.lost));
 			append(r, list, o);
 		}

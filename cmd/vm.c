@@ -21,6 +21,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -30,6 +31,8 @@
 /* For the firmware to place the registers; for QEMU to end after it was told to. */
 #define PROBE_S 60u
 #define END_S   10u
+/* Between two signals, so that the second counts. */
+#define AGAIN_S 2
 
 /* Not an exit status: we were told to end before there was anything to end. */
 #define NOTHING (-1)
@@ -39,6 +42,8 @@ static const char name[] = "vm";
 /* What a signal handler has to reach. */
 static struct viommu_server *signal_server;
 static volatile sig_atomic_t signal_seen;
+static volatile sig_atomic_t signal_first_s;
+static volatile sig_atomic_t signal_ending;
 static volatile sig_atomic_t signal_late; /* time was up */
 static volatile sig_atomic_t signal_end;  /* what ends QEMU */
 static volatile pid_t signal_child;       /* 0: none, or about to be waited for */
@@ -61,15 +66,25 @@ static void print_help(void)
 
 static void on_end(int number)
 {
+	struct timespec now = { 0 };
 	int saved = errno;
 
-	/* Told twice: without further ado. */
-	if (signal_seen)
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	/*
+	 * Told again: without further ado. Not when both come at once: that is one who tells a
+	 * process and its group.
+	 */
+	if (!signal_seen)
+		signal_first_s = (sig_atomic_t)now.tv_sec;
+	else if ((sig_atomic_t)now.tv_sec - signal_first_s >= AGAIN_S)
 		signal_end = SIGKILL;
 	signal_seen = number;
 	if (signal_child) {
 		kill(signal_child, signal_end);
-		alarm(END_S);
+		/* Counted from the first one. */
+		if (!signal_ending)
+			alarm(END_S);
+		signal_ending = 1;
 	}
 	errno = saved;
 }
@@ -231,9 +246,10 @@ static int probe_failed(int status, int err)
 
 	last_line(err, line, sizeof(line));
 	if (signal_late)
-		return cmd_error(name,
-				 "the firmware has not placed the unit's registers in %u seconds; --registers ADDRESS goes without asking it%s%s",
-				 PROBE_S, *line ? "; QEMU said: " : "", line);
+		return cmd_error(
+			name,
+			"the firmware has not placed the unit's registers in %u seconds; --registers ADDRESS goes without asking it%s%s",
+			PROBE_S, *line ? "; QEMU said: " : "", line);
 	if (*line)
 		return cmd_error(name, "QEMU ended: %s", line);
 	if (WIFSIGNALED(status))

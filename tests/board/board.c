@@ -8,13 +8,13 @@
 #include "dev/toy.h"
 #include "lib/tables.h"
 
-#define RAM_BYTES  (UINT64_C(8) << 20)
-#define VA         UINT64_C(0x7f0000400000)
-#define SID        VIOMMU_SID(0, 5, 0)
-#define SID_OTHER  VIOMMU_SID(0, 6, 1)
-#define REGISTERS  0xfebd0000u
-#define MESSAGE    0xfee01000u
-#define DOMAIN_ID  7u
+#define RAM_BYTES   (UINT64_C(8) << 20)
+#define VA          UINT64_C(0x7f0000400000)
+#define SID         VIOMMU_SID(0, 5, 0)
+#define SID_OTHER   VIOMMU_SID(0, 6, 1)
+#define REGISTERS   0xfebd0000u
+#define MESSAGE     0xfee01000u
+#define DOMAIN_ID   7u
 #define GUEST_PASID 5u
 
 /* A board with two functions, and a guest that has translation on. */
@@ -170,8 +170,8 @@ static void open_with(struct rig *r, struct viommu_board_config *config)
 	}
 	tables_init(&r->ram, 0, RAM_BYTES);
 	tables_page(&r->ram); /* nothing at 0 */
-	assert_int_equal(viommu_mem_add_fd(viommu_board_mem(r->board), 0, RAM_BYTES, r->ram.fd, 0, 0),
-			 0);
+	assert_int_equal(
+		viommu_mem_add_fd(viommu_board_mem(r->board), 0, RAM_BYTES, r->ram.fd, 0, 0), 0);
 	assert_int_equal(viommu_dma_new(viommu_board_host(r->board), &r->dma), 0);
 	unit_config(r, 0x10, 4, REGISTERS);
 	unit_config(r, AT_COMMAND, 2, CMD_MEMORY | CMD_MASTER);
@@ -406,10 +406,10 @@ static void registers_are_in_bar_0(void **state)
 
 	(void)state;
 	open(&r);
-	assert_int_equal(rd(&r, VTD_REG_VER, 4), viommu_guest_read(viommu_board_guest(r.board),
-								  VTD_REG_VER, 4));
-	assert_int_equal(rd(&r, VTD_REG_CAP, 8), viommu_guest_read(viommu_board_guest(r.board),
-								  VTD_REG_CAP, 8));
+	assert_int_equal(rd(&r, VTD_REG_VER, 4),
+			 viommu_guest_read(viommu_board_guest(r.board), VTD_REG_VER, 4));
+	assert_int_equal(rd(&r, VTD_REG_CAP, 8),
+			 viommu_guest_read(viommu_board_guest(r.board), VTD_REG_CAP, 8));
 	wr(&r, VTD_REG_RTADDR, 8, 0x1234000);
 	assert_int_equal(rd(&r, VTD_REG_RTADDR, 8), 0x1234000);
 	/* 64 KiB are claimed, one page is used. */

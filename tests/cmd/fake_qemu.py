@@ -3,11 +3,9 @@
 """Stands in for QEMU in the tests of `viommu vm`: connects to the sockets it is given and places the
 unit's registers as a firmware does.
 
-usage: fake_qemu.py --version | -device help | QEMU-ARGUMENT...
+usage: fake_qemu.py QEMU-ARGUMENT...
 
 Environment, all optional:
-	FAKE_VERSION   what --version says (11.1.3)
-	FAKE_DEVICES   what -device help says
 	FAKE_LOG       each start appends a line of JSON to this file: what it was given
 	FAKE_PLACE     where the firmware puts BAR 0 (0xfebd0000); "no": nowhere
 	FAKE_THEN      what comes then: exit:N, echo (a line of standard input, then exit), wait (for
@@ -46,12 +44,6 @@ def log(argv, **more):
 
 def main():
 	argv = sys.argv[1:]
-	if argv == ["--version"]:
-		print("QEMU emulator version " + os.environ.get("FAKE_VERSION", "11.1.3") + " (fake)")
-		return 0
-	if argv == ["-device", "help"]:
-		print(os.environ.get("FAKE_DEVICES", 'name "vfio-user-pci", bus PCI, desc "fake"'))
-		return 0
 	log(argv)
 	what, _, rest = os.environ.get("FAKE_THEN", "exit:0").partition(":")
 	if what == "fail":
