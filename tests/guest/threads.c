@@ -118,8 +118,8 @@ static void *asker(void *arg)
 	for (i = 0; !load_acquire(&r->stop); i++) {
 		viommu_dma_read(r->dma[me->n], r->w.dev[0], 5, LATE + (i % 64 << 12), &v, 8, 0,
 				NULL);
-		viommu_dma_write(r->dma[me->n], r->w.dev[1], VIOMMU_NO_PASID, GW_VA, &v, 8, 0,
-				 NULL);
+		viommu_dma_write(r->dma[me->n], r->w.dev[1], VIOMMU_NO_PASID, GW_VA + 64 * me->n,
+				 &v, 8, 0, NULL);
 		fetch_add(&r->reads, 1);
 	}
 	return NULL;
