@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Arguments of the tool: numbers and devices; and whether its output may have colour.
+ * Arguments of the tool: numbers and devices, vectors of words; and whether its output may have
+ * colour.
  */
 #include <ctype.h>
 #include <stdlib.h>
@@ -110,4 +111,44 @@ struct cmd_colour cmd_colour(FILE *f)
 	if ((no && *no) || !term || !strcmp(term, "dumb") || !isatty(fileno(f)))
 		return none;
 	return some;
+}
+
+void cmd_words_add(struct cmd_words *w, char *word)
+{
+	char **more = word && !w->failed ? realloc(w->word, (w->nr + 2) * sizeof(*more)) : NULL;
+
+	if (!more) {
+		w->failed = true;
+		free(word);
+		return;
+	}
+	w->word = more;
+	w->word[w->nr++] = word;
+	w->word[w->nr] = NULL;
+}
+
+void cmd_words_free(struct cmd_words *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->nr; i++)
+		free(w->word[i]);
+	free(w->word);
+	*w = (struct cmd_words){ .word = NULL };
+}
+
+void cmd_print_word(const char *word)
+{
+	if (word[strcspn(word, " \t\n\"'\\$`*?[]{}()<>|&;!~#")] == 0 && *word) {
+		fputs(word, stdout);
+		return;
+	}
+	putchar('\'');
+	for (; *word; word++) {
+		if (*word == '\'')
+			fputs("'\\''", stdout);
+		else
+			putchar(*word);
+	}
+	putchar('\'');
 }

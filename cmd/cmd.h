@@ -11,6 +11,7 @@
 #define VIOMMU_CMD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -22,6 +23,9 @@ enum {
 
 int cmd_bench(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
+int cmd_inspect(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_vm(int argc, char **argv);
 int cmd_walk(int argc, char **argv);
 
 /* "viommu COMMAND: message" and, on the same line, a pointer at --help. Returns CMD_USAGE. */
@@ -41,6 +45,20 @@ bool cmd_device(const char *text, uint16_t *sid);
 
 /* "4 KiB", "2 MiB", "1 GiB". */
 const char *cmd_page_name(unsigned int page_lg2);
+
+/* A vector of words from malloc(), NULL-terminated once it has one. failed: out of memory. */
+struct cmd_words {
+	char **word;
+	size_t nr;
+	bool failed;
+};
+
+/* Takes word over, NULL counts as failed. */
+void cmd_words_add(struct cmd_words *w, char *word);
+void cmd_words_free(struct cmd_words *w);
+
+/* On standard output, quoted so that a shell takes it back. */
+void cmd_print_word(const char *word);
 
 /* Escape sequences, or empty strings where the output is not for eyes. */
 struct cmd_colour {

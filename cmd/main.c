@@ -17,6 +17,10 @@ static const struct command {
 } commands[] = {
 	{ "demo", "bind a guest's page tables, do DMA through them, unbind; step by step",
 	  cmd_demo },
+	{ "vm", "start QEMU with an IOMMU and devices that share guest processes' addresses",
+	  cmd_vm },
+	{ "serve", "give a VM's QEMU an IOMMU and devices, over vfio-user", cmd_serve },
+	{ "inspect", "show the unit and the devices of a running vm or serve", cmd_inspect },
 	{ "walk", "translate addresses over a raw image of guest memory", cmd_walk },
 	{ "bench", "measure translation, DMA, invalidation and bind", cmd_bench },
 };

@@ -11,7 +11,7 @@
 set -eu
 
 build_packages="gcc libc6-dev make meson ninja-build pkg-config libjansson-dev"
-check_packages="clang clang-format libclang-rt-14-dev llvm g++ libcmocka-dev python3 valgrind"
+check_packages="clang clang-format libclang-rt-14-dev llvm g++ libcmocka-dev python3 valgrind acpica-tools"
 
 packages= commands=
 for set in "$@"; do
@@ -19,7 +19,7 @@ for set in "$@"; do
 	build)	packages="$packages $build_packages"
 		commands="$commands gcc meson ninja pkg-config" ;;
 	check)	packages="$packages $build_packages $check_packages"
-		commands="$commands gcc g++ clang clang-format meson ninja pkg-config python3" ;;
+		commands="$commands gcc g++ clang clang-format meson ninja pkg-config python3 iasl" ;;
 	*)	echo "deps.sh: no set '$set'" >&2; exit 2 ;;
 	esac
 done

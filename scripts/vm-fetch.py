@@ -5,8 +5,9 @@
 usage: vm-fetch.py [--dir DIR] [--refresh] [--keyring FILE] [THING[>=VERSION] ...]
 
 A THING is a name of the table THINGS below; without any, DEFAULT_THINGS are fetched. Each is the
-newest package in SUITES (the backports first, then the release they belong to), unpacked under
-DIR/THING/root; nothing is installed and root is not needed. Programs get a wrapper in DIR/bin that
+newest package in SUITES (the backports first, then the release they belong to), or the newest of
+one suite where the table says so, unpacked under DIR/THING/root; nothing is installed and root is
+not needed. Programs get a wrapper in DIR/bin that
 starts them through the loader and the libraries they came with, because those of this machine are
 usually older. DIR/taken.json says what was taken; a second run finds it there and is done.
 
@@ -20,25 +21,38 @@ Exit status: 0 all is there, 1 something was not to be had (it says what was sou
 
 import argparse
 import fcntl
+import fnmatch
 import glob
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import urllib.parse
 
-SUITES = ("trixie-backports", "trixie")		# in order of preference for dependencies
+# In order of preference for dependencies; the last is there for its kernel.
+SUITES = ("trixie-backports", "trixie", "bookworm")
 ARCH = "amd64"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 KEYRING_PACKAGE = "debian-archive-keyring"
 
+# Of some thousand modules, those that a test could load, with all they depend on.
+MODULES = [
+	"*/kernel/drivers/dca/*", "*/kernel/drivers/dma/idxd/*", "*/kernel/drivers/iommu/*",
+	"*/kernel/drivers/uio/*", "*/kernel/drivers/vfio/*", "*/kernel/virt/lib/*",
+]
+OLD_KERNEL_FILES = {"vmlinuz": "usr/lib/modules/*/vmlinuz|boot/vmlinuz-*",
+		    "modules": "usr/lib/modules/*/kernel|lib/modules/*/kernel"}
+
 # What can be asked for. "packages" are the roots; a "%V" stands for the suffix of the newest
 # kernel (7.3.4+deb13-amd64). "any" says that the first of the packages that exists is enough: up
-# to 6.12 one package carries vmlinuz and modules, later there are two. "depends" takes along what
-# the packages depend on; a kernel would bring half a distribution. "programs" get wrappers.
+# to 6.12 one package carries vmlinuz and modules, later there are two. "suite" asks for the newest
+# of that suite. "depends" takes along what the packages depend on; a kernel would bring half a
+# distribution. "only" unpacks the files that match, "programs" get wrappers.
 THINGS = {
 	"qemu": {
 		"packages": ["qemu-system-x86"],
@@ -54,7 +68,41 @@ THINGS = {
 	"modules": {
 		"packages": ["linux-modules-%V", "linux-image-%V"],
 		"any": True,
+		"only": MODULES,
 		"files": {"modules": "usr/lib/modules/*/kernel|lib/modules/*/kernel"},
+	},
+	"kernel-6.12": {
+		"packages": ["linux-image-%V"],
+		"suite": "trixie",
+		"only": ["*/vmlinuz*", *MODULES],
+		"files": OLD_KERNEL_FILES,
+	},
+	"kernel-6.1": {
+		"packages": ["linux-image-%V"],
+		"suite": "bookworm",
+		"only": ["*/vmlinuz*", *MODULES],
+		"files": OLD_KERNEL_FILES,
+	},
+	# Programs for inside the guest: what Debian has to configure and to test a DSA device, and
+	# what their scripts call.
+	"guest": {
+		"packages": ["accel-config", "accel-config-test", "bash", "busybox-static"],
+		"depends": True,
+		"files": {
+			"loader": "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+			"root": "",
+			"accel-config": "usr/bin/accel-config",
+			"bash": "usr/bin/bash",
+			"busybox": "usr/bin/busybox",
+			"dsa_test": "usr/libexec/accel-config/test/dsa_test",
+			"runner": "usr/libexec/accel-config/test/dsa_user_test_runner.sh",
+		},
+	},
+	"ovmf": {
+		"packages": ["ovmf"],
+		"only": ["*/OVMF_*"],
+		"files": {"code": "usr/share/OVMF/OVMF_CODE_4M.fd",
+			  "vars": "usr/share/OVMF/OVMF_VARS_4M.fd"},
 	},
 }
 DEFAULT_THINGS = ("qemu", "kernel")
@@ -190,8 +238,10 @@ class Apt:
 		status, _, err = self.apt("apt-get", "-q", "update")
 		return err if status else None
 
-	def newest(self, package):
-		"""The newest version of a package, and the suite that has it; None if there is none."""
+	def newest(self, package, wanted=None):
+		"""The newest version of a package, and the suite that has it; None if there is none.
+
+		wanted: look at this suite alone."""
 		_, out, _ = self.apt("apt-cache", "madison", package)
 		best = None
 		for line in out.splitlines():
@@ -199,6 +249,8 @@ class Apt:
 			if len(words) != 3 or words[0] != package or "Packages" not in words[2]:
 				continue
 			suite = words[2].split()[1].split("/")[0]
+			if wanted and suite != wanted:
+				continue
 			if best is None or run(["dpkg", "--compare-versions", words[1], "gt",
 						best[0]])[0] == 0:
 				best = (words[1], suite)
@@ -250,8 +302,30 @@ def verify(path, sha256):
 			      % (os.path.basename(path), found, sha256))
 
 
-def unpack(deb, root):
+def unpack_only(deb, root, patterns):
+	"""The plain files of a package whose path matches one of the patterns."""
+	with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdin=subprocess.DEVNULL,
+			      stdout=subprocess.PIPE) as p, \
+	     tarfile.open(fileobj=p.stdout, mode="r|") as tar:
+		for member in tar:
+			name = os.path.normpath(member.name)
+			if not member.isfile() or name.startswith(("/", "..")) or \
+			   not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
+				continue
+			path = os.path.join(root, name)
+			os.makedirs(os.path.dirname(path), exist_ok=True)
+			with open(path, "wb") as f:
+				shutil.copyfileobj(tar.extractfile(member), f)
+		# dpkg-deb must not end by a closed pipe: tar stops reading where the archive ends.
+		shutil.copyfileobj(p.stdout, io.BytesIO())
+	if p.returncode:
+		raise Failure("%s does not unpack" % os.path.basename(deb))
+
+
+def unpack(deb, root, only=None):
 	os.makedirs(root, exist_ok=True)
+	if only:
+		return unpack_only(deb, root, only)
 	# --vextract would list every file; dpkg-deb keeps modes, and needs no root to do so.
 	status, _, err = run(["dpkg-deb", "--extract", deb, root])
 	if status:
@@ -273,28 +347,29 @@ def connect(where, keyring):
 		      "configuration:\n%s" % (" or ".join(SUITES), "\n".join(problems)))
 
 
-def kernel_suffix(apt):
+def kernel_suffix(apt, suite):
 	"""The newest kernel's part of package names, by way of the package that depends on it."""
-	newest = apt.newest(KERNEL_ROOT)
+	newest = apt.newest(KERNEL_ROOT, suite)
 	if newest:
 		for name in apt.depends(KERNEL_ROOT, newest[0]):
 			if re.match(r"linux-image-\d", name):
 				return name[len("linux-image-"):]
 	raise Failure("nothing fits: sought the newest kernel by %s in %s"
-		      % (KERNEL_ROOT, ", ".join(SUITES)))
+		      % (KERNEL_ROOT, suite or ", ".join(SUITES)))
 
 
 def choose(apt, thing, least):
 	"""Package roots and versions for a thing, or Failure that names what was sought."""
 	table = THINGS[thing]
 	wanted = table["packages"]
+	suite = table.get("suite")
 	if any("%V" in name for name in wanted):
-		suffix = kernel_suffix(apt)
+		suffix = kernel_suffix(apt, suite)
 		wanted = [name.replace("%V", suffix) for name in wanted]
 	roots = []
 	seen = []
 	for name in wanted:
-		newest = apt.newest(name)
+		newest = apt.newest(name, suite)
 		if not newest:
 			seen.append("no %s" % name)
 		elif least and not version_ge(newest[0], least):
@@ -309,7 +384,7 @@ def choose(apt, thing, least):
 	if missing:
 		raise Failure("nothing fits: sought %s%s in %s for %s, found: %s"
 			      % (" or ".join(wanted), " >= " + least if least else "",
-				 ", ".join(SUITES), ARCH, "; ".join(seen)))
+				 suite or ", ".join(SUITES), ARCH, "; ".join(seen)))
 	return roots
 
 
@@ -351,9 +426,9 @@ def take(apt, where, thing, least):
 	table = THINGS[thing]
 	root = os.path.join(where, thing, "root")
 	shutil.rmtree(os.path.join(where, thing), ignore_errors=True)
-	record = {"version": roots[0][1], "packages": [], "files": {}}
+	record = {"version": roots[0][1], "table": table, "packages": [], "files": {}}
 	for path, name, version, sha256 in apt.packages(roots, table.get("depends", False)):
-		unpack(path, root)
+		unpack(path, root, table.get("only"))
 		record["packages"].append({"package": name, "version": version, "sha256": sha256})
 	for key, program in table.get("programs", {}).items():
 		find_one(root, program)
@@ -364,8 +439,11 @@ def take(apt, where, thing, least):
 	return record
 
 
-def is_there(where, record, least):
-	if not record or (least and not version_ge(record["version"], least)):
+def is_there(where, thing, record, least):
+	# Taken by an older table, it may lack files.
+	if not record or record.get("table") != THINGS[thing]:
+		return False
+	if least and not version_ge(record["version"], least):
 		return False
 	return all(os.path.exists(os.path.join(where, path)) for path in record["files"].values())
 
@@ -394,7 +472,7 @@ def fetch(where, wanted, refresh=False, keyring=KEYRING):
 				taken = json.load(f)
 		apt = None
 		for thing, least in wanted:
-			cached = not refresh and is_there(where, taken.get(thing), least)
+			cached = not refresh and is_there(where, thing, taken.get(thing), least)
 			if not cached:
 				apt = apt or connect(where, keyring)
 				taken.pop(thing, None)

@@ -44,9 +44,13 @@ enum viommu_server_level {
 };
 
 struct viommu_server_config {
-	size_t size;         /* sizeof(struct viommu_server_config) */
-	uint32_t max_maps;   /* DMA maps of one client; 0 = 4096 */
-	uint32_t max_queued; /* bytes that wait for a client that does not read; 0 = 1 MiB */
+	size_t size;       /* sizeof(struct viommu_server_config) */
+	uint32_t max_maps; /* DMA maps of one client; 0 = 4096 */
+	/*
+	 * Bytes that may wait for a client that does not read, before it is disconnected; 0 = 1
+	 * MiB. At least one reply always fits.
+	 */
+	uint32_t max_queued;
 	/*
 	 * Called about once a second on the server's thread while a client is connected: what
 	 * nobody answers can expire. May be NULL.
@@ -78,20 +82,24 @@ struct viommu_server_function {
 	void (*disconnected)(void *ctx, struct viommu_pci *pci);
 };
 
-/* config may be NULL. Installs viommu_mem_guard_install(). 0 or -errno. */
+/* config may be NULL. Calls viommu_mem_guard_install(). 0, -EINVAL (size), -ENOMEM or -errno. */
 VIOMMU_API int viommu_server_new(const struct viommu_server_config *config,
 				 struct viommu_server **out);
 /* Closes everything, removes its sockets, joins its threads. NULL is allowed. */
 VIOMMU_API void viommu_server_free(struct viommu_server *server);
 
-/* Listen for clients of a function. 0; -EINVAL; -EADDRINUSE: somebody serves there; or -errno. */
+/*
+ * Listen for clients of a function. 0; -EINVAL (also: workers and no host); -EADDRINUSE: somebody
+ * serves there; -EEXIST: something else than a socket is there; -ENAMETOOLONG; -ENOMEM; or -errno.
+ */
 VIOMMU_API int viommu_server_add(struct viommu_server *server,
 				 const struct viommu_server_function *function);
 
 /*
- * A control socket: a client sends one line, gets what answer() says, and is closed. answer() runs
- * on the server's thread and returns a string from malloc() (freed by the server), NULL: closed
- * without answer.
+ * A control socket: a client sends one line (of at most 1,022 bytes), gets what answer() says, and
+ * is closed; also if it takes more than ten seconds. Eight clients at a time. answer() runs on the
+ * server's thread, gets the line without its end and returns a string from malloc() (freed by the
+ * server), NULL: closed without answer. Returns as viommu_server_add().
  */
 VIOMMU_API int viommu_server_add_control(struct viommu_server *server, const char *path,
 					 char *(*answer)(void *ctx, const char *line), void *ctx);
@@ -101,15 +109,33 @@ VIOMMU_API int viommu_server_run(struct viommu_server *server);
 /* Makes viommu_server_run() return soon; a later run() returns at once. Async-signal-safe. */
 VIOMMU_API void viommu_server_stop(struct viommu_server *server);
 
+/*
+ * Give up what serving does not need: call it once after start, before viommu_server_run(), on the
+ * thread that runs the server. (Workers are started with the first client, so they have nothing
+ * either.) Sockets made before belong to the old user.
+ *
+ * user: a name or "uid:gid", who the process becomes, without supplementary groups; needs root.
+ * NULL: it stays who it is. Always: no capabilities, no new privileges by exec, no core dump, and
+ * no debugger of the same user (the memory of a guest is in here).
+ *
+ * 0; -ENOENT: no such user; -EINVAL: it is root; -EPERM; or -errno. On failure some may be given up
+ * already: end the process.
+ */
+VIOMMU_API int viommu_server_drop_privileges(const char *user);
+
 struct viommu_server_stats {
 	size_t size; /* in: sizeof(struct viommu_server_stats) */
 	uint32_t functions;
 	uint32_t clients;
-	uint32_t maps;     /* DMA maps now */
-	uint32_t workers;  /* threads now */
-	uint64_t messages; /* received */
-	uint64_t errors;   /* error replies and connections closed for what they sent */
-	uint64_t interrupts;
+	uint32_t maps;       /* DMA maps now */
+	uint32_t workers;    /* threads now */
+	uint64_t messages;   /* received */
+	uint64_t errors;     /* error replies and connections closed for what they sent */
+	uint64_t interrupts; /* eventfds signalled, messages sent */
+	/*
+	 * of all workers' DMA objects since they were made, up to the pieces of work that are done
+	 */
+	struct viommu_dma_stats dma;
 };
 VIOMMU_API void viommu_server_stats(struct viommu_server *server, struct viommu_server_stats *out);
 

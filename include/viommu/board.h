@@ -45,6 +45,13 @@ struct viommu_board_config {
 	/* page requests open at a time for one device, 1..512; 0 = 512 */
 	uint32_t max_page_requests;
 	uint32_t reserved2;
+	/*
+	 * The guest's firmware switched the unit's BAR 0 on: this is where the registers are, and
+	 * what viommu_board_dmar() has to say. On the thread of that configuration write. May be
+	 * NULL.
+	 */
+	void *ctx;
+	void (*placed)(void *ctx, uint64_t registers);
 };
 
 /* config may be NULL. 0, -EINVAL, -ENOMEM. */

@@ -23,16 +23,20 @@
  *
  * Synchronisation
  *	function                                        context
- *	viommu_pci_new, _free, _attach, _set_vmm        owner, nobody else
+ *	viommu_pci_new, _free, _attach                  owner, nobody else
+ *	viommu_pci_set_vmm                              any thread; returns when no callback of the VMM before runs
  *	viommu_pci_config_*, _bar_*, _reset             one thread at a time (the event loop); may sleep
  *	viommu_pci_run                                  any number of threads
  *	viommu_pci_interrupt, _intx, _message, _kick    any thread, also from ops
- *	viommu_pci_enabled                              any thread
+ *	viommu_pci_enabled, _stopping, _dma_flags       any thread
  *	callback                                        runs on, and may not
  *	ops.read, .write, .control                      the accessing thread; must not wait for .run
  *	ops.abort                                       the accessing thread, while .run may be running
  *	ops.reset                                       the accessing thread, while no .run is running
  *	ops.run                                         worker threads, as many as .workers says, at once
+ * Callbacks of struct viommu_pci_vmm must return soon, must not call this function's
+ * viommu_pci_set_vmm(), and must not wait for the accessing thread: that one may be waiting for
+ * the end of .run.
  */
 #ifndef VIOMMU_PCI_H
 #define VIOMMU_PCI_H
@@ -70,20 +74,26 @@ struct viommu_pci_ops {
 	uint64_t (*read)(void *ctx, unsigned bar, uint64_t offset, unsigned bytes);
 	void (*write)(void *ctx, unsigned bar, uint64_t offset, unsigned bytes, uint64_t value);
 	/*
-	 * .run has to end soon: a reset begins, or bus mastering went off. Page requests that it
-	 * waits for are answered right after. May be NULL.
+	 * .run has to end soon: a reset begins, or bus mastering goes off (also by power state).
+	 * Page requests that it waits for are answered right after, and no new ones are sent:
+	 * missing pages are faults. From here until .run may begin again viommu_pci_stopping() is
+	 * 1. May be NULL.
 	 */
 	void (*abort)(void *ctx);
 	/*
-	 * Function-level reset, or the VMM's: back to power-on state. No .run is running. May be
-	 * NULL.
+	 * Function-level reset, or the VMM's: back to power-on state. No .run is running, nothing
+	 * is enabled any more (.control is not called for that). May be NULL.
 	 */
 	void (*reset)(void *ctx);
-	/* Bits of VIOMMU_PCI_* that changed by a configuration write; see viommu_pci_enabled(). */
+	/*
+	 * Bits of VIOMMU_PCI_* that changed by a configuration write; see viommu_pci_enabled(). May
+	 * be NULL.
+	 */
 	void (*control)(void *ctx, uint32_t changed);
 	/*
 	 * Do one piece of work. 1: call again, there may be more; 0: nothing to do now. Not called
-	 * while bus mastering is off. dma is NULL if workers is 0.
+	 * while bus mastering is off. After a kick it is called at least once. dma is NULL if
+	 * workers is 0.
 	 */
 	int (*run)(void *ctx, struct viommu_dma *dma);
 };
@@ -103,7 +113,10 @@ struct viommu_pci_bar {
 #define VIOMMU_PCI_HAS_PRI   0x02u /* needs ATS */
 #define VIOMMU_PCI_HAS_PASID 0x04u /* width 20 bits, no execute, no privileged mode */
 #define VIOMMU_PCI_HAS_FLR   0x08u
-/* Enhanced Allocation pins BAR 0 where the firmware put it (its first address write sets it). */
+/*
+ * Enhanced Allocation pins BAR 0, a 32-bit one, where the firmware put it: its entry takes every
+ * address written to BAR 0 (0 and the all-ones of measuring the size are none).
+ */
 #define VIOMMU_PCI_PIN_BAR0 0x10u
 /* Power management capability (D0 and D3hot only). */
 #define VIOMMU_PCI_HAS_PM 0x20u
@@ -125,7 +138,7 @@ struct viommu_pci_config {
 	uint16_t msix_bar;
 	uint32_t msix_table; /* offset in that BAR, a multiple of 4096; also msix_pba */
 	uint32_t msix_pba;
-	uint32_t pri_capacity; /* outstanding page requests; 0 = 512 */
+	uint32_t pri_capacity; /* outstanding page requests, 1..512; 0 = 512 */
 	/* threads that may be in .run at once; 0: .run is called on the event loop, without dma */
 	uint32_t workers;
 	struct viommu_pci_ops ops;
@@ -134,13 +147,20 @@ struct viommu_pci_config {
 /* What the framework wants from the VMM. Each may be NULL. Any thread calls them. */
 struct viommu_pci_vmm {
 	void *ctx;
-	/* MSI-X or MSI vector. */
+	/*
+	 * MSI-X or MSI vector. If NULL, .message gets the address and data that the guest wrote
+	 * into the MSI-X table or the MSI registers. MSI-X vectors are masked by the table here
+	 * only when the VMM forwards writes to it; QEMU does not and masks itself.
+	 */
 	void (*interrupt)(void *ctx, unsigned vector);
 	/* INTx was raised (1) or lowered (0). */
 	void (*intx)(void *ctx, int level);
 	/* `data`, 4 bytes, written to `addr` in the interrupt range (FEEx_xxxxh). */
 	void (*message)(void *ctx, uint64_t addr, uint32_t data);
-	/* viommu_pci_run() has something to do. */
+	/*
+	 * viommu_pci_run() has something to do: wake one worker that waits (more than one does no
+	 * harm). A wake that comes between a run's 0 and the wait must count.
+	 */
 	void (*kick)(void *ctx);
 };
 
@@ -174,7 +194,10 @@ VIOMMU_API int viommu_pci_config_read(struct viommu_pci *pci, uint64_t offset, v
 				      size_t bytes);
 VIOMMU_API int viommu_pci_config_write(struct viommu_pci *pci, uint64_t offset, const void *buf,
 				       size_t bytes);
-/* A BAR access of 1, 2, 4, 8 bytes. 0; -EINVAL: no such BAR, beyond its end, not aligned. */
+/*
+ * A BAR access of 1, 2, 4, 8 bytes. 0; -EINVAL: no such BAR, beyond its end, not aligned. Whether
+ * memory is decoded is for the VMM to say, which routes accesses: it is not asked here.
+ */
 VIOMMU_API int viommu_pci_bar_read(struct viommu_pci *pci, unsigned bar, uint64_t offset,
 				   unsigned bytes, uint64_t *value);
 VIOMMU_API int viommu_pci_bar_write(struct viommu_pci *pci, unsigned bar, uint64_t offset,
@@ -189,17 +212,27 @@ VIOMMU_API int viommu_pci_run(struct viommu_pci *pci, struct viommu_dma *dma);
 
 /* ---- For the device model -------------------------------------------------------------------- */
 
-/* VIOMMU_PCI_* that are on. */
+/* VIOMMU_PCI_* that are on. In D3hot memory, bus mastering and interrupts are not. */
 VIOMMU_API uint32_t viommu_pci_enabled(const struct viommu_pci *pci);
 /* Its requester for viommu/dma.h; NULL before viommu_pci_attach(). */
 VIOMMU_API struct viommu_device *viommu_pci_device(const struct viommu_pci *pci);
 /*
  * The PASID for viommu/dma.h when the guest said gp: in a register, a descriptor. 0 or -errno: then
  * the guest's PASID has no place here, and the request is to fault as if its entry were not
- * present.
+ * present. -EINVAL: beyond 20 bits; -EPERM: the function's PASID control is off.
  */
 VIOMMU_API int viommu_pci_pasid(struct viommu_pci *pci, uint32_t gp, uint32_t *hp);
-/* Sends MSI-X (else MSI) vector n if it is enabled; drops it otherwise. */
+/*
+ * For the flags of accesses: VIOMMU_DMA_ATS if ATS is on, VIOMMU_DMA_NO_PRI if page requests are
+ * off.
+ */
+VIOMMU_API uint32_t viommu_pci_dma_flags(const struct viommu_pci *pci);
+/* 1 while .run has to end soon or may not begin: for loops in .run to look at. */
+VIOMMU_API int viommu_pci_stopping(const struct viommu_pci *pci);
+/*
+ * Sends MSI-X (else MSI) vector n if it is enabled and bus mastering is on; drops it otherwise.
+ * With fewer MSI vectors in use than the function has, n is taken modulo their number.
+ */
 VIOMMU_API void viommu_pci_interrupt(struct viommu_pci *pci, unsigned vector);
 VIOMMU_API void viommu_pci_intx(struct viommu_pci *pci, int level);
 VIOMMU_API void viommu_pci_message(struct viommu_pci *pci, uint64_t addr, uint32_t data);

@@ -3,9 +3,11 @@
 #ifndef VIOMMU_VIOMMU_H
 #define VIOMMU_VIOMMU_H
 
+#include <viommu/acpi.h>
 #include <viommu/board.h>
 #include <viommu/dma.h>
 #include <viommu/dsa.h>
+#include <viommu/dsa_spec.h>
 #include <viommu/error.h>
 #include <viommu/gpasid.h>
 #include <viommu/guest.h>

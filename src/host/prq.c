@@ -152,7 +152,7 @@ static int request_allowed(struct viommu_device *dev, uint32_t pasid)
 {
 	struct record *rec = viommu__record(dev, pasid == VIOMMU_NO_PASID ? 0 : pasid);
 
-	if (load_acquire(&dev->gone) || dev->pri_off || !rec ||
+	if (load_acquire(&dev->gone) || dev->pri_off || dev->pri_shut || !rec ||
 	    load_acquire(&rec->state) != RECORD_BOUND)
 		return -EPERM;
 	return load_acquire(&dev->gates) & VIOMMU_DEVICE_PRI ? 0 : -EACCES;
@@ -320,4 +320,24 @@ unsigned viommu_device_open_requests(struct viommu_device *dev)
 	n = dev->open_requests;
 	pthread_mutex_unlock(&dev->request_lock);
 	return n;
+}
+
+void viommu__device_pri(struct viommu_device *dev, int on)
+{
+	pthread_mutex_lock(&dev->request_lock);
+	dev->pri_shut = !on;
+	pthread_mutex_unlock(&dev->request_lock);
+	/* After that none can be opened: what this answers is the last. */
+	if (!on)
+		viommu__requests_end(dev, VIOMMU_ALL_PASIDS, VIOMMU_RESPONSE_INVALID);
+}
+
+int viommu__device_pri_failed(struct viommu_device *dev)
+{
+	int failed;
+
+	pthread_mutex_lock(&dev->request_lock);
+	failed = dev->pri_off;
+	pthread_mutex_unlock(&dev->request_lock);
+	return failed;
 }

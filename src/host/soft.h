@@ -109,6 +109,8 @@ struct viommu_device {
 	uint8_t gone;
 	/* a group was answered FAILURE: no page requests until viommu_device_pri_reset() */
 	uint8_t pri_off;
+	/* the function itself has page requests switched off, see viommu__device_pri() */
+	uint8_t pri_shut;
 	uint32_t flags; /* what it was made with */
 	uint32_t gates; /* which of them its context entry admits */
 	void *ctx;
@@ -258,6 +260,13 @@ void viommu__requests_destroy(struct viommu_device *dev);
  * answers that nobody took go, too.
  */
 void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, uint8_t code);
+/*
+ * Page requests on or off, as the function's own control says (a device begins with on). Off: open
+ * groups are answered INVALID and none is opened; missing pages are faults.
+ */
+void viommu__device_pri(struct viommu_device *dev, int on);
+/* A group was answered FAILURE since the last viommu_device_pri_reset(). */
+int viommu__device_pri_failed(struct viommu_device *dev);
 /*
  * A missing page. 0: answered with SUCCESS, walk again. -EAGAIN: open, or no group is free (only
  * with no_wait). -EPERM: answered with a failure, or the device may not ask: the access faults.

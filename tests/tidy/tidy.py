@@ -36,13 +36,15 @@ FLOORS = {
 # Public header -> the folder that implements it. "viommu.h", if it exists, includes all of them.
 HEADERS = {
     "types": "base", "error": "base", "version": "base",
-    "vtd": "spec",
+    "vtd": "spec", "dsa_spec": "spec",
     "mem": "mem",
     "walk": "walk",
     "pasid": "pasid", "path": "pasid",
     "host": "host", "gpasid": "host", "legacy": "host",
-    "dma": "dma",
-    "guest": "guest",
+    "dma": "dma", "guest": "guest", "acpi": "acpi",
+    "pci": "dev", "dsa": "dev",
+    "board": "board",
+    "server": "server",
 }
 
 # What only one file of the library may call.

@@ -63,6 +63,17 @@ def run(tap, script, folder):
 	status, text = fetch(script, mirror="file:///nowhere")
 	tap.check("a second run needs no mirror", expect(status, text, 0, "is there"))
 
+	# The first test to run: what the others need is fetched here, once.
+	others = ("modules", "kernel-6.12", "kernel-6.1", "guest", "ovmf")
+	status, text = fetch(script, *others)
+	tap.check("modules, older kernels, the guest's programs and OVMF are had",
+		  expect(status, text, 0, *["vm-fetch: %s " % name for name in others]))
+	things = vmlib.fetch(script, *others)
+	wanted = {"kernel-6.12": "6.12.", "kernel-6.1": "6.1."}
+	tap.check("an older kernel is of the release asked for",
+		  ["%s is %s" % (name, things[name]["version"]) for name, start in wanted.items()
+		   if not things[name]["version"].startswith(start)])
+
 	status, text = fetch(script, "qemu>=99")
 	tap.check("when nothing fits it says what was sought",
 		  expect(status, text, 1, "nothing fits", "qemu-system-x86 >= 99",

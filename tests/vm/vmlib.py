@@ -9,12 +9,17 @@ console.
 import contextlib
 import importlib.util
 import json
+import lzma
 import os
+import re
 import select
+import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 
@@ -79,8 +84,15 @@ def fetch(script, *things):
 	return found
 
 
+def readable(fd, seconds):
+	"""Whether a descriptor has something to read, or its process has ended, within a time."""
+	return bool(select.select([fd], [], [], seconds)[0])
+
+
 def cpio(path, entries):
-	"""Writes an initramfs in cpio's "newc" form: entries are (name, mode, content or (major, minor))."""
+	"""Writes an initramfs in cpio's "newc" form.
+
+	entries: (name, mode, content or (major, minor))"""
 	with open(path, "wb") as out:
 		inode = 0
 
@@ -103,34 +115,143 @@ def cpio(path, entries):
 
 def initramfs(path, init):
 	"""An initramfs with one program, which is process 1 and has the console open."""
-	with open(init, "rb") as f:
-		program = f.read()
-	cpio(path, [
-		("dev", stat.S_IFDIR | 0o755, b""),
-		("dev/console", stat.S_IFCHR | 0o600, (5, 1)),
-		("init", stat.S_IFREG | 0o755, program),
-	])
+	Initramfs().program("init", init).write(path)
+
+
+def unpacked(path):
+	"""The bytes of a kernel module, which Debian's newer packages compress."""
+	if path.endswith(".xz"):
+		with lzma.open(path) as f:
+			return f.read()
+	with open(path, "rb") as f:
+		return f.read()
+
+
+def is_dynamic(content):
+	"""Whether a file is a program that names a loader (program header PT_INTERP)."""
+	if not content.startswith(b"\x7fELF"):
+		return False
+	offset, = struct.unpack_from("<Q", content, 32)
+	size, count = struct.unpack_from("<HH", content, 54)
+	return any(struct.unpack_from("<I", content, offset + i * size)[0] == 3 for i in range(count))
+
+
+class Initramfs:
+	"""What a guest finds when it starts; each call adds something and returns the object."""
+
+	def __init__(self):
+		self.entries = {"dev/console": (stat.S_IFCHR | 0o600, (5, 1))}
+
+	def file(self, name, content, mode=0o644):
+		self.entries[name] = (stat.S_IFREG | mode, content)
+		return self
+
+	def program(self, name, path):
+		with open(path, "rb") as f:
+			return self.file(name, f.read(), 0o755)
+
+	def link(self, name, target):
+		self.entries[name] = (stat.S_IFLNK | 0o777, target.encode())
+		return self
+
+	def modules(self, folder, *names):
+		"""Modules by name, with all they depend on, and a list for each in order of loading."""
+		found = {}
+		for where, _, files in os.walk(folder):
+			for name in files:
+				if ".ko" in name:
+					key = name.split(".ko")[0].replace("-", "_")
+					found[key] = os.path.join(where, name)
+
+		def add(name, order):
+			key = name.replace("-", "_")
+			if key in order:
+				return
+			if key not in found:
+				raise Trouble("no module %s among the %d of %s"
+					      % (name, len(found), folder))
+			content = unpacked(found[key])
+			needs = re.search(rb"\0depends=([^\0]*)\0", content)
+			for other in needs.group(1).decode().split(",") if needs else []:
+				if other:
+					add(other, order)
+			order.append(key)
+			self.file("modules/%s.ko" % key, content)
+
+		for name in names:
+			order = []
+			add(name, order)
+			self.file("modules/%s.list" % name.replace("-", "_"),
+				  "".join(key + "\n" for key in order).encode())
+		return self
+
+	def foreign(self, root, *names):
+		"""Programs and plain files of unpacked packages, at their places, with their libraries."""
+		loader = os.path.join(root, "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
+		folder = os.path.dirname(loader)
+		for name in names:
+			path = os.path.join(root, name)
+			with open(path, "rb") as f:
+				content = f.read()
+			self.file(name, content, os.stat(path).st_mode & 0o777)
+			if not is_dynamic(content):
+				continue
+			p = subprocess.run([loader, "--library-path", folder, "--list", path],
+					   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+					   stderr=subprocess.PIPE, text=True, check=False)
+			if p.returncode:
+				raise Trouble("the libraries of %s: %s" % (name, p.stderr.strip()))
+			for library in re.findall(r"=> (\S+) \(", p.stdout):
+				if library.startswith(folder):
+					self.program("usr/lib/x86_64-linux-gnu/" +
+						     os.path.basename(library), library)
+			self.program("usr/lib64/ld-linux-x86-64.so.2", loader)
+		for top in ("bin", "lib", "lib64", "sbin"):
+			self.link(top, "usr/" + top)
+		return self
+
+	def write(self, path):
+		entries = []
+		made = set()
+		for name, (mode, what) in sorted(self.entries.items()):
+			parts = name.split("/")
+			for depth in range(1, len(parts)):
+				folder = "/".join(parts[:depth])
+				if folder not in made and folder not in self.entries:
+					made.add(folder)
+					entries.append((folder, stat.S_IFDIR | 0o755, b""))
+			entries.append((name, mode, what))
+		cpio(path, entries)
 
 
 class Machine:
-	"""A QEMU under TCG, its serial console and its monitor, each by a socket pair."""
+	"""A QEMU under TCG, its serial console and its monitor, each by a socket pair.
 
-	def __init__(self, qemu, options):
-		self.serial_end, serial = socket.socketpair()
-		self.monitor_end, monitor = socket.socketpair()
-		self.console = b""
-		self.replies = b""
-		argv = [qemu, "-nodefaults", "-display", "none", "-no-reboot", "-no-user-config",
+	reboots: a reset of the guest starts it anew instead of ending QEMU."""
+
+	def __init__(self, qemu, options, reboots=False):
+		self.open_ends()
+		serial, monitor = self.serial_other, self.monitor_other
+		argv = [qemu, "-nodefaults", "-display", "none", "-no-user-config",
+			*([] if reboots else ["-no-reboot"]),
 			"-chardev", "socket,id=serial,fd=%d" % serial.fileno(),
 			"-serial", "chardev:serial",
 			"-chardev", "socket,id=monitor,fd=%d" % monitor.fileno(),
 			"-mon", "chardev=monitor,mode=control", *options]
 		self.argv = argv
-		self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, text=False,
-						stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+		self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
+						stdout=self.said, stderr=subprocess.STDOUT,
 						pass_fds=(serial.fileno(), monitor.fileno()))
 		serial.close()
 		monitor.close()
+
+	def open_ends(self):
+		self.serial_end, self.serial_other = socket.socketpair()
+		self.monitor_end, self.monitor_other = socket.socketpair()
+		self.console = b""
+		self.replies = b""
+		# A file: nobody empties a pipe while the guest runs.
+		self.said = tempfile.TemporaryFile()
 
 	def __enter__(self):
 		return self
@@ -138,18 +259,20 @@ class Machine:
 	def __exit__(self, *_):
 		if self.process.poll() is None:
 			self.process.kill()
-		self.process.communicate()
-		self.serial_end.close()
-		self.monitor_end.close()
+		self.process.wait()
+		self.said.close()
+		for end in (self.serial_end, self.monitor_end, self.serial_other, self.monitor_other):
+			end.close()
 
 	def trouble(self, text):
 		"""Trouble with all that could explain it."""
 		tail = self.console.decode("utf-8", "replace").splitlines()[-12:]
-		said = ""
+		self.said.seek(0)
+		said = self.said.read().decode("utf-8", "replace").strip()
+		if said:
+			said = "\nQEMU said: " + "\n".join(said.splitlines()[-12:])
 		if self.process.poll() is not None:
-			said = "\nQEMU ended with status %d: %s" % (
-				self.process.returncode,
-				self.process.stdout.read().decode("utf-8", "replace").strip())
+			said += "\nQEMU ended with status %d" % self.process.returncode
 		return Trouble("%s%s\nconsole:\n  %s" % (text, said, "\n  ".join(tail)))
 
 	def pump(self, deadline, what):
@@ -207,3 +330,224 @@ class Machine:
 	def human(self, line):
 		"""A command of the monitor for people; returns its text."""
 		return self.command("human-monitor-command", **{"command-line": line})
+
+
+class Server:
+	"""`viommu serve` for one guest: a unit and its devices.
+
+	The command line and the form of what it prints are known here and nowhere else: one line of
+	JSON with the arguments QEMU needs and the socket to inspect it by. Then it serves until
+	SIGTERM."""
+
+	START_SECONDS = 60
+	END_SECONDS = 60
+
+	def __init__(self, viommu, folder, *options, memory="1G"):
+		self.memory = memory
+		self.log_path = os.path.join(folder, "serve-%d.log" % id(self))
+		self.argv = [viommu, "serve", "--json", "--dir",
+			     os.path.join(folder, "serve-%d" % id(self)), "--memory", memory, *options]
+		with open(self.log_path, "wb") as log:
+			self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL,
+							stdout=subprocess.PIPE, stderr=log)
+		try:
+			said = json.loads(self.first_line())
+			self.qemu_args, self.control = said["qemu_args"], said["control"]
+		except (Trouble, ValueError, KeyError) as trouble:
+			self.kill()
+			raise Trouble("viommu serve printed no arguments for QEMU: %s\n%s"
+				      % (trouble, self.log())) from None
+
+	def first_line(self):
+		deadline = time.monotonic() + self.START_SECONDS
+		text = b""
+		while b"\n" not in text:
+			left = deadline - time.monotonic()
+			ready, _, _ = select.select([self.process.stdout], [], [], max(left, 0))
+			data = os.read(self.process.stdout.fileno(), 1 << 16) if ready else b""
+			if not data:
+				raise Trouble("it %s" % ("ended" if ready else "took too long"))
+			text += data
+		return text.split(b"\n")[0].decode("utf-8", "replace")
+
+	def log(self):
+		with open(self.log_path, encoding="utf-8", errors="replace") as f:
+			return "\n".join(f.read().splitlines()[-20:])
+
+	def kill(self):
+		"""SIGKILL, and no trace of the process."""
+		if self.process.poll() is None:
+			self.process.kill()
+		self.process.wait()
+		self.process.stdout.close()
+
+	def end(self):
+		"""Asks it to end; its exit status, or Trouble if it does not."""
+		if self.process.poll() is None:
+			self.process.send_signal(signal.SIGTERM)
+		try:
+			self.process.wait(self.END_SECONDS)
+		except subprocess.TimeoutExpired:
+			self.kill()
+			raise Trouble("viommu serve did not end by SIGTERM\n" + self.log()) from None
+		return self.process.returncode
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *_):
+		self.kill()
+
+
+class Answer:
+	"""What a command of the guest's said."""
+
+	def __init__(self):
+		self.results = []		# (name, why not or None)
+		self.values = {}		# key: list of the rest of each line
+		self.status = None
+
+	def value(self, key):
+		"""The last value of this name; empty if there is none."""
+		return self.values.get(key, [""])[-1]
+
+
+class Guest(Machine):
+	"""A machine with tests/vm/guest/main.c as process 1, which does what its console says."""
+
+	BOOT_SECONDS = 300		# observed: 5 to 10; the bound is for a busy machine
+
+	taken = 0			# of the console, what line() has returned
+	notes = ()
+
+	def __init__(self, qemu, vmlinuz, initrd, server=None, cpu="max", smp=2, append="",
+		     options=(), reboots=False, modern=True):
+		words = ["console=ttyS0", "panic=-1", "quiet"]
+		if modern:
+			# TCG has no MOVDIR64B, and idxd does not load without.
+			words.append("setcpuid=movdir64b")
+		super().__init__(qemu, [
+			*(server.qemu_args if server else ["-machine", "q35", "-m", "1G"]),
+			"-accel", "tcg", "-cpu", cpu, "-smp", str(smp),
+			"-kernel", vmlinuz, "-initrd", initrd,
+			"-append", " ".join(words + ([append] if append else [])), *options,
+		], reboots)
+
+	def line(self, seconds, what):
+		"""The next whole line of the console that is the guest program's."""
+		deadline = time.monotonic() + seconds
+		while True:
+			end = self.console.find(b"\n", self.taken)
+			if end >= 0:
+				line = self.console[self.taken:end].decode("utf-8", "replace")
+				self.taken = end + 1
+				# Firmware and kernel may have left half a line before it.
+				at = line.find("@")
+				if at >= 0:
+					return line[at:].rstrip("\r")
+				continue
+			self.pump(deadline, what)
+
+	def start(self):
+		"""Waits until it has booted and asks what to do."""
+		while self.line(self.BOOT_SECONDS, "start of the guest's program") != "@ask":
+			pass
+		return self
+
+	def send(self, command):
+		self.serial_end.sendall(command.encode() + b"\n")
+
+	def do(self, command, seconds=300, meanwhile=None):
+		"""Has the guest do something, waits until that is over, returns an Answer.
+
+		meanwhile: called when the command says that it waits; then it is let go on"""
+		answer = Answer()
+		self.send(command)
+		while True:
+			line = self.line(seconds, "end of '%s'" % command)
+			kind, _, rest = line.partition(" ")
+			if kind == "@ok":
+				answer.results.append((rest, None))
+			elif kind == "@fail":
+				name, _, why = rest.partition(": ")
+				answer.results.append((name, why or "no reason given"))
+			elif kind == "@value":
+				key, _, value = rest.partition(" ")
+				answer.values.setdefault(key, []).append(value)
+			elif kind == "@note":
+				self.notes.append(rest)
+			elif kind == "@wait":
+				if meanwhile:
+					meanwhile()
+				self.send("go")
+			elif kind == "@end":
+				answer.status = int(rest.split()[-1])
+			elif kind == "@ask":
+				return answer
+
+	def wait_value(self, key, text, seconds):
+		"""Waits for a value that a command in the background says."""
+		while True:
+			line = self.line(seconds, "value '%s %s'" % (key, text))
+			if line.startswith("@value %s %s" % (key, text)):
+				return line
+			if line.startswith("@fail"):
+				raise self.trouble("the guest says: " + line)
+
+	def check(self, tap, command, seconds=300, prefix="", meanwhile=None):
+		"""Has the guest do something; each of its results is one of the test's."""
+		self.notes = []
+		answer = self.do(command, seconds, meanwhile)
+		for name, why in answer.results:
+			tap.check(prefix + name, [why] if why else [])
+		if answer.status or not answer.results:
+			tap.check("%sguest's '%s' ends well" % (prefix, command),
+				  ["status %s, %d results" % (answer.status, len(answer.results))])
+		if any(why for _, why in answer.results) or answer.status:
+			tap.note("\n".join(self.notes))
+		return answer
+
+	def must(self, tap, command, seconds=300, prefix=""):
+		"""Like check(), for what all that follows needs."""
+		answer = self.check(tap, command, seconds, prefix)
+		if answer.status:
+			raise Trouble("%sthe guest's '%s' failed" % (prefix, command))
+		return answer
+
+	def off(self, seconds=60):
+		"""Powers it off; QEMU's exit status."""
+		self.send("off")
+		return self.wait(seconds)
+
+	def wait(self, seconds=60):
+		"""Waits until QEMU has ended; its exit status."""
+		deadline = time.monotonic() + seconds
+		try:
+			while True:
+				self.pump(deadline, "end")
+		except Trouble:
+			if self.process.poll() is None:
+				raise
+		return self.process.returncode
+
+
+class VmGuest(Guest):
+	"""The same by `viommu vm`: standard input and output are the console, there is no monitor."""
+
+	def __init__(self, viommu, options, qemu_options, env):
+		self.open_ends()
+		self.argv = [viommu, "vm", *options, "--", *qemu_options]
+		self.process = subprocess.Popen(self.argv, stdin=self.serial_other,
+						stdout=self.serial_other, stderr=self.said, env=env)
+		# With it open here, the end of QEMU would not be seen. Of the other, it must not be.
+		self.serial_other.close()
+
+	def children(self):
+		"""The processes it has started."""
+		path = "/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)
+		with open(path, encoding="ascii") as f:
+			return [int(word) for word in f.read().split()]
+
+	def stderr(self):
+		self.said.seek(0)
+		return self.said.read().decode("utf-8", "replace")

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One VM's IOMMU and devices as `viommu serve` and `viommu vm` run them: options, a board with its
+ * devices, sockets and ACPI tables in a folder, and the arguments QEMU needs.
+ */
+#ifndef VIOMMU_CMD_MACHINE_H
+#define VIOMMU_CMD_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <viommu-server/server.h>
+#include <viommu/board.h>
+#include <viommu/dsa.h>
+
+#define MACHINE_MAX_DEVICES 16u
+
+struct machine_device {
+	struct viommu_dsa_config config;
+	uint16_t sid; /* 0: the next free slot */
+};
+
+struct machine_options {
+	const char *command; /* for messages */
+	const char *dir;     /* NULL: a folder of its own that goes away at the end */
+	const char *user;
+	uint32_t profile;
+	uint32_t guest_flags;
+	uint16_t unit_sid;
+	uint64_t registers; /* 0: where SeaBIOS puts them in the plainest machine */
+	unsigned int nr;    /* devices; 0: one DSA */
+	struct machine_device device[MACHINE_MAX_DEVICES];
+	enum viommu_server_level level;
+};
+
+void machine_options_init(struct machine_options *o, const char *command);
+
+/* The lines of --help for what machine_option() takes. */
+extern const char machine_options_help[];
+
+/*
+ * Takes argv[*i], and its value if it has one, when it is an option of this file; then moves *i on
+ * to the last word taken. 0: taken; 1: not one of ours; else an exit status, after a message.
+ */
+int machine_option(struct machine_options *o, int argc, char **argv, int *i);
+
+struct machine {
+	const struct machine_options *options;
+	char *dir;
+	bool own_dir;
+	uint64_t registers; /* the DMAR table says */
+	uint64_t placed;    /* the firmware said, 0: not yet */
+	bool warned;
+	struct viommu_board *board;
+	struct viommu_server *server;
+	unsigned int nr;
+	struct viommu_dsa *dsa[MACHINE_MAX_DEVICES];
+	uint16_t sid[MACHINE_MAX_DEVICES];
+	/* Called instead of a warning when the firmware has placed the registers. */
+	void (*placed_call)(struct machine *m);
+};
+
+/* Folder, board, devices, server, sockets. CMD_OK or an exit status after a message. */
+int machine_init(struct machine *m, const struct machine_options *options);
+/* Everything gone; sockets and tables too. */
+void machine_fini(struct machine *m);
+/* Writes DMAR and SSDT for registers at this address. CMD_OK or after a message. */
+int machine_tables(struct machine *m, uint64_t registers);
+/*
+ * What QEMU has to be told besides its memory: a NULL-terminated vector of one string each, free
+ * with machine_args_free(); NULL: out of memory.
+ */
+char **machine_args(const struct machine *m);
+void machine_args_free(char **args);
+/* Path of a file in the machine's folder, from malloc(). */
+char *machine_path(const struct machine *m, const char *name);
+
+/* Signals that end it make the server stop; who asks finds out which one came. */
+int machine_signals(struct machine *m);
+int machine_signal_seen(void);
+
+/* viommu_server_drop_privileges(); CMD_OK or after a message. */
+int machine_drop_privileges(const struct machine_options *options, const char *user);
+
+/* The answer of the control socket: the running machine as JSON (cmd/report.c). From malloc(). */
+char *machine_report(struct machine *m);
+
+#endif /* VIOMMU_CMD_MACHINE_H */

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One VM, wired: memory, software host with one domain, the unit that the guest programs, the PCI
+ * function that carries its registers, and the functions of device models.
+ *
+ *	  DMA thread: miss, fault, page request, interrupt                register accesses
+ *	                     |                                                  |
+ *	host ---- ops ---> board ---> guest unit <--- BAR 0 --- unit's PCI function
+ *	 ^                   |            |
+ *	 | viommu_device     |            +-- message, kick --> unit's PCI function --> VMM
+ *	 +---- entry --------+-- interrupt of a device by DMA --> that device's function --> VMM
+ *
+ * No translation and no queue here: whatever decides something lives in the parts.
+ *
+ * Synchronisation
+ *	field                        guard
+ *	entries (list, pci, dev)     lock; written by the owner's thread only
+ *	everything else              constant between viommu_board_new() and _free()
+ * The lock is held while a function is looked up and told of a message; the VMM's callbacks of
+ * viommu/pci.h run under it and must not call the board.
+ */
+#include <pthread.h>
+#include <string.h>
+
+#include <viommu/acpi.h>
+#include <viommu/board.h>
+#include <viommu/error.h>
+#include <viommu/vtd.h>
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/bits.h"
+
+#define UNIT_SID_DEFAULT VIOMMU_SID(0, 4, 0)
+/* A 32-bit BAR stays below 4 GiB, whatever memory the guest has. */
+#define UNIT_BAR_BYTES 0x10000u
+
+/*
+ * The function that carries the registers: Intel's own name for such a function is "Memory
+ * Map/VT-d", and no driver binds to it.
+ */
+#define UNIT_VENDOR     0x8086
+#define UNIT_DEVICE     0x09a2
+#define UNIT_CLASS_CODE 0x080600u /* base system peripheral, IOMMU */
+
+struct entry {
+	struct viommu_pci *pci;
+	struct viommu_device *dev;
+	uint16_t sid;
+};
+
+struct viommu_board {
+	struct viommu_mem *mem;
+	struct viommu_host *host;
+	struct viommu_domain *dom;
+	struct viommu_guest *guest;
+	struct viommu_pci *unit;
+	struct viommu_guest_ops trap; /* ctx and trap of whoever made the board */
+	void *placed_ctx;
+	void (*placed)(void *ctx, uint64_t registers);
+	uint16_t unit_sid;
+	uint8_t haw;
+	pthread_mutex_t lock;
+	unsigned int nr;
+	struct entry entry[VIOMMU_BOARD_MAX_DEVICES];
+};
+
+/* ---- Up from the host, on DMA threads ---- */
+
+static int board_miss(void *ctx, struct viommu_device *dev, uint32_t pasid,
+		      struct viommu_fault *fault)
+{
+	struct viommu_board *board = ctx;
+
+	return viommu_guest_miss(board->guest, dev, pasid, fault);
+}
+
+static void board_fault(void *ctx, struct viommu_device *dev, const struct viommu_fault *fault)
+{
+	struct viommu_board *board = ctx;
+
+	viommu_guest_fault(board->guest, dev, fault);
+}
+
+static void board_page_request(void *ctx, struct viommu_device *dev,
+			       const struct viommu_page_request *req)
+{
+	struct viommu_board *board = ctx;
+
+	viommu_guest_page_request(board->guest, dev, req);
+}
+
+/* A device wrote an interrupt message by DMA. It goes out where that device's own interrupts do. */
+static void board_interrupt(void *ctx, struct viommu_device *dev, uint64_t addr, uint32_t data)
+{
+	struct viommu_board *board = ctx;
+	unsigned int i;
+
+	pthread_mutex_lock(&board->lock);
+	for (i = 0; i < board->nr; i++)
+		if (board->entry[i].dev == dev)
+			viommu_pci_message(board->entry[i].pci, addr, data);
+	pthread_mutex_unlock(&board->lock);
+}
+
+/* ---- Up from the unit ---- */
+
+static void board_message(void *ctx, uint64_t addr, uint32_t data)
+{
+	struct viommu_board *board = ctx;
+
+	viommu_pci_message(board->unit, addr, data);
+}
+
+static void board_kick(void *ctx)
+{
+	struct viommu_board *board = ctx;
+
+	viommu_pci_kick(board->unit);
+}
+
+static void board_trap(void *ctx, const struct viommu_guest_trap *trap)
+{
+	struct viommu_board *board = ctx;
+
+	board->trap.trap(board->trap.ctx, trap);
+}
+
+static int board_hpasid(void *ctx, struct viommu_gp gp, struct viommu_hp *out)
+{
+	struct viommu_board *board = ctx;
+
+	return viommu_guest_pasid_to_host(board->guest, gp, out);
+}
+
+/* ---- The unit's PCI function ---- */
+
+static uint64_t unit_read(void *ctx, unsigned int bar, uint64_t offset, unsigned int bytes)
+{
+	struct viommu_board *board = ctx;
+
+	(void)bar;
+	return viommu_guest_read(board->guest, offset, bytes);
+}
+
+static void unit_write(void *ctx, unsigned int bar, uint64_t offset, unsigned int bytes,
+		       uint64_t value)
+{
+	struct viommu_board *board = ctx;
+
+	(void)bar;
+	viommu_guest_write(board->guest, offset, bytes, value);
+}
+
+static int unit_run(void *ctx, struct viommu_dma *dma)
+{
+	struct viommu_board *board = ctx;
+
+	(void)dma;
+	return viommu_guest_run(board->guest);
+}
+
+static void unit_reset(void *ctx)
+{
+	struct viommu_board *board = ctx;
+
+	viommu_guest_reset(board->guest);
+}
+
+/* On the thread that writes the configuration, so reading it here is allowed. */
+static void unit_control(void *ctx, uint32_t changed)
+{
+	struct viommu_board *board = ctx;
+	uint8_t bar[4];
+
+	if (!board->placed || !(changed & VIOMMU_PCI_MEMORY) ||
+	    !(viommu_pci_enabled(board->unit) & VIOMMU_PCI_MEMORY) ||
+	    viommu_pci_config_read(board->unit, 0x10, bar, sizeof(bar)))
+		return;
+	board->placed(board->placed_ctx, ((uint32_t)bar[0] | (uint32_t)bar[1] << 8 |
+					  (uint32_t)bar[2] << 16 | (uint32_t)bar[3] << 24) &
+						 ~(UNIT_BAR_BYTES - 1));
+}
+
+static int unit_new(struct viommu_board *board)
+{
+	const struct viommu_pci_config config = {
+		.size = sizeof(config),
+		.vendor = UNIT_VENDOR,
+		.device = UNIT_DEVICE,
+		.subsystem_vendor = UNIT_VENDOR,
+		.class_code = UNIT_CLASS_CODE,
+		.flags = VIOMMU_PCI_PIN_BAR0,
+		.bar = { { .bytes = UNIT_BAR_BYTES } },
+		/*
+		 * On the event loop: threads may all be waiting for what the unit is about to do.
+		 */
+		.workers = 0,
+		.ops = {
+			.ctx = board,
+			.read = unit_read,
+			.write = unit_write,
+			.reset = unit_reset,
+			.control = unit_control,
+			.run = unit_run,
+		},
+	};
+
+	return viommu_pci_new(&config, &board->unit, NULL);
+}
+
+/* ---- The board ---- */
+
+static int host_new(struct viommu_board *board, const struct viommu_board_config *config)
+{
+	const struct viommu_host_config hc = {
+		.size = sizeof(hc),
+		.max_devices = VIOMMU_BOARD_MAX_DEVICES,
+		.max_page_requests = config->max_page_requests,
+		.ops = {
+			.ctx = board,
+			.miss = board_miss,
+			.fault = board_fault,
+			.interrupt = board_interrupt,
+			.page_request = board_page_request,
+		},
+	};
+	const struct viommu_domain_config dc = {
+		.size = sizeof(dc),
+		.pasid_quota = config->pasid_quota,
+	};
+	int ret;
+
+	ret = viommu_host_new(&hc, &board->host);
+	if (ret)
+		return ret;
+	return viommu_domain_new(board->host, board->mem, &dc, &board->dom);
+}
+
+static int guest_new(struct viommu_board *board, const struct viommu_guest_config *config)
+{
+	struct viommu_guest_config gc = *config;
+	struct viommu_unit unit;
+	int ret;
+
+	gc.size = sizeof(gc);
+	gc.ops = (struct viommu_guest_ops){
+		.ctx = board,
+		.message = board_message,
+		.kick = board_kick,
+	};
+	board->trap = config->ops;
+	if (config->ops.trap)
+		gc.ops.trap = board_trap;
+	ret = viommu_guest_new(&gc, board->dom, board->mem, &board->guest);
+	if (ret)
+		return ret;
+	viommu_guest_unit(board->guest, &unit);
+	board->haw = unit.haw;
+	return 0;
+}
+
+int viommu_board_new(const struct viommu_board_config *config, struct viommu_board **out)
+{
+	static const struct viommu_board_config defaults = { .size = sizeof(defaults) };
+	struct viommu_board *board;
+	int ret;
+
+	if (!out)
+		return -EINVAL;
+	*out = NULL;
+	if (!config)
+		config = &defaults;
+	if (config->size != sizeof(*config) || config->reserved || config->reserved2)
+		return -EINVAL;
+	board = viommu__calloc(1, sizeof(*board));
+	if (!board)
+		return -ENOMEM;
+	pthread_mutex_init(&board->lock, NULL);
+	board->placed_ctx = config->ctx;
+	board->placed = config->placed;
+	board->unit_sid = config->unit_sid ? config->unit_sid : UNIT_SID_DEFAULT;
+	ret = viommu_mem_new(&board->mem);
+	if (!ret)
+		ret = host_new(board, config);
+	/* Before the unit's registers exist nobody can touch the function, and it sends nothing. */
+	if (!ret)
+		ret = unit_new(board);
+	if (!ret)
+		ret = guest_new(board, &config->guest);
+	if (ret) {
+		viommu_board_free(board);
+		return ret;
+	}
+	*out = board;
+	return 0;
+}
+
+/* The entry leaves: nothing of the device is bound, and its function knows no requester. */
+static void entry_end(struct viommu_board *board, unsigned int n)
+{
+	struct entry e = board->entry[n];
+
+	/* Its work ends first: what runs there uses the device. */
+	viommu_pci_reset(e.pci);
+	viommu_pci_attach(e.pci, NULL, NULL, NULL);
+	pthread_mutex_lock(&board->lock);
+	board->nr--;
+	memmove(&board->entry[n], &board->entry[n + 1], (board->nr - n) * sizeof(e));
+	pthread_mutex_unlock(&board->lock);
+	viommu_guest_remove_device(board->guest, e.dev);
+	viommu_device_free(e.dev);
+}
+
+void viommu_board_free(struct viommu_board *board)
+{
+	if (!board)
+		return;
+	while (board->nr)
+		entry_end(board, board->nr - 1);
+	viommu_guest_free(board->guest);
+	viommu_pci_free(board->unit);
+	viommu_domain_free(board->dom);
+	viommu_host_free(board->host);
+	viommu_mem_free(board->mem);
+	pthread_mutex_destroy(&board->lock);
+	viommu__free(board);
+}
+
+struct viommu_mem *viommu_board_mem(struct viommu_board *board)
+{
+	return board->mem;
+}
+
+struct viommu_host *viommu_board_host(struct viommu_board *board)
+{
+	return board->host;
+}
+
+struct viommu_domain *viommu_board_domain(struct viommu_board *board)
+{
+	return board->dom;
+}
+
+struct viommu_guest *viommu_board_guest(struct viommu_board *board)
+{
+	return board->guest;
+}
+
+struct viommu_pci *viommu_board_unit(struct viommu_board *board)
+{
+	return board->unit;
+}
+
+static uint32_t device_flags(uint32_t pci)
+{
+	return (pci & VIOMMU_PCI_HAS_PASID ? VIOMMU_DEVICE_PASID : 0) |
+	       (pci & VIOMMU_PCI_HAS_ATS ? VIOMMU_DEVICE_ATS : 0) |
+	       (pci & VIOMMU_PCI_HAS_PRI ? VIOMMU_DEVICE_PRI : 0);
+}
+
+int viommu_board_add(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid)
+{
+	struct viommu_device_config dc = { .size = sizeof(dc), .sid = sid };
+	struct entry e = { .pci = pci, .sid = sid };
+	unsigned int i;
+	int ret;
+
+	if (!pci || sid == board->unit_sid)
+		return -EINVAL;
+	for (i = 0; i < board->nr; i++)
+		if (board->entry[i].pci == pci || board->entry[i].sid == sid)
+			return -EEXIST;
+	if (board->nr == VIOMMU_BOARD_MAX_DEVICES)
+		return -ENOSPC;
+	dc.flags = device_flags(viommu_pci_config(pci)->flags);
+	ret = viommu_device_new(board->host, &dc, &e.dev);
+	if (ret)
+		return ret;
+	ret = viommu_guest_add_device(board->guest, e.dev, sid);
+	if (ret) {
+		viommu_device_free(e.dev);
+		return ret;
+	}
+	pthread_mutex_lock(&board->lock);
+	board->entry[board->nr++] = e;
+	pthread_mutex_unlock(&board->lock);
+	viommu_pci_attach(pci, e.dev, board_hpasid, board);
+	return 0;
+}
+
+int viommu_board_remove(struct viommu_board *board, struct viommu_pci *pci)
+{
+	unsigned int i;
+
+	for (i = 0; i < board->nr; i++) {
+		if (board->entry[i].pci == pci) {
+			entry_end(board, i);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+struct viommu_pci *viommu_board_device(struct viommu_board *board, unsigned int n, uint16_t *sid)
+{
+	struct viommu_pci *pci = NULL;
+
+	pthread_mutex_lock(&board->lock);
+	if (n < board->nr) {
+		pci = board->entry[n].pci;
+		if (sid)
+			*sid = board->entry[n].sid;
+	}
+	pthread_mutex_unlock(&board->lock);
+	return pci;
+}
+
+void viommu_board_vm_gone(struct viommu_board *board)
+{
+	struct viommu_mem_region r;
+	struct viommu_pci *pci;
+	unsigned int i;
+
+	for (i = 0; (pci = viommu_board_device(board, i, NULL)); i++)
+		viommu_pci_reset(pci);
+	viommu_pci_reset(board->unit);
+	while (!viommu_mem_next(board->mem, 0, &r))
+		if (viommu_mem_remove(board->mem, r.gpa, r.bytes))
+			break; /* somebody else removed it meanwhile: never twice the same */
+}
+
+/* ---- ACPI ---- */
+
+size_t viommu_board_dmar(struct viommu_board *board, uint64_t registers, void *buf, size_t size)
+{
+	struct viommu_acpi_scope scope[VIOMMU_BOARD_MAX_DEVICES];
+	struct viommu_acpi_structure drhd = { .kind = VIOMMU_ACPI_DRHD,
+					      .base = registers,
+					      .scope = scope };
+	const struct viommu_acpi_dmar dmar = {
+		.size = sizeof(dmar), .haw = board->haw, .nr = 1, .structure = &drhd
+	};
+	uint16_t sid;
+
+	memset(scope, 0, sizeof(scope));
+	while (viommu_board_device(board, drhd.nr, &sid)) {
+		scope[drhd.nr].type = VIOMMU_SCOPE_ENDPOINT;
+		scope[drhd.nr].sid = sid;
+		drhd.nr++;
+	}
+	return viommu_acpi_dmar(&dmar, buf, size);
+}
+
+size_t viommu_board_ssdt(struct viommu_board *board, void *buf, size_t size)
+{
+	return viommu_acpi_ssdt(board->unit_sid, buf, size);
+}

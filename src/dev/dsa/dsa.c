@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The accelerator as a PCI function: its life, and what the framework calls.
+ */
+#include "dev/dsa/dsa.h"
+
+static uint64_t dsa_read(void *ctx, unsigned int bar, uint64_t offset, unsigned int bytes)
+{
+	struct viommu_dsa *dsa = ctx;
+	uint64_t value = low_bits(8 * bytes); /* portals */
+
+	if (bar != 0)
+		return value;
+	dsa_lock(dsa);
+	value = viommu__dsa_reg_read(dsa, offset, bytes);
+	viommu__dsa_unlock(dsa);
+	return value;
+}
+
+static void dsa_write(void *ctx, unsigned int bar, uint64_t offset, unsigned int bytes,
+		      uint64_t value)
+{
+	struct viommu_dsa *dsa = ctx;
+
+	dsa_lock(dsa);
+	if (bar == 0)
+		viommu__dsa_reg_write(dsa, offset, bytes, value);
+	else if (bar == 2)
+		viommu__dsa_portal_write(dsa, offset, bytes, value);
+	viommu__dsa_unlock(dsa);
+}
+
+/* The framework wants .run to end. What ends so leaves no record. */
+static void dsa_abort(void *ctx)
+{
+	struct viommu_dsa *dsa = ctx;
+
+	dsa_lock(dsa);
+	viommu__dsa_abort(dsa);
+	viommu__dsa_unlock(dsa);
+}
+
+static void dsa_reset(void *ctx)
+{
+	struct viommu_dsa *dsa = ctx;
+
+	dsa_lock(dsa);
+	memset(&dsa->command, 0, sizeof(dsa->command));
+	viommu__dsa_regs_reset(dsa);
+	viommu__dsa_queues_reset(dsa);
+	dsa->vectors = 0;
+	viommu__dsa_unlock(dsa);
+}
+
+/*
+ * Bus mastering, ATS, PRI and PASID are set up before the device is enabled (Linux does it when it
+ * finds the function, before a driver has it). A change later pulls the ground from under jobs.
+ */
+static void dsa_control(void *ctx, uint32_t changed)
+{
+	const struct dsa_swerror e = { .w = { DSA_VAL(DSA_SWERROR_CODE, DSA_ST_PCI_CONTROL) } };
+	const uint32_t ground =
+		VIOMMU_PCI_BUS_MASTER | VIOMMU_PCI_ATS | VIOMMU_PCI_PRI | VIOMMU_PCI_PASID;
+	struct viommu_dsa *dsa = ctx;
+
+	if (!(changed & ground))
+		return;
+	dsa_lock(dsa);
+	if (dsa_state(dsa) == DSA_STATE_ENABLED || dsa_state(dsa) == DSA_STATE_DRAINING) {
+		viommu__dsa_swerror(dsa, &e);
+		viommu__dsa_halt(dsa);
+	}
+	viommu__dsa_unlock(dsa);
+}
+
+static int dsa_run(void *ctx, struct viommu_dma *dma)
+{
+	struct viommu_dsa *dsa = ctx;
+	struct dsa_job job;
+	bool found;
+
+	dsa_lock(dsa);
+	found = viommu__dsa_pick(dsa, &job);
+	/* Another engine may be free: another thread is to look, this one may be in here long. */
+	dsa->kick = found && viommu__dsa_more(dsa);
+	viommu__dsa_unlock(dsa);
+	if (!found)
+		return 0;
+	job.dma = dma;
+	viommu__dsa_job(&job);
+	dsa_lock(dsa);
+	viommu__dsa_release(dsa, &job);
+	viommu__dsa_command_poll(dsa);
+	viommu__dsa_unlock(dsa);
+	return 1;
+}
+
+/* ---- Its life -------------------------------------------------------------------------------- */
+
+static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *config)
+{
+	const struct viommu_dsa_config none = { .size = sizeof(none) };
+	const struct viommu_dsa_config *c = config ? config : &none;
+
+	if (c->size != sizeof(*c))
+		return -EINVAL;
+	dsa->queues = c->queues ? c->queues : VIOMMU_DSA_MAX_QUEUES;
+	dsa->groups = c->groups ? c->groups : VIOMMU_DSA_MAX_GROUPS;
+	dsa->engines = c->engines ? c->engines : VIOMMU_DSA_MAX_ENGINES;
+	dsa->transfer_lg2 = c->max_transfer_lg2 ? c->max_transfer_lg2 : 30;
+	dsa->batch_lg2 = c->max_batch_lg2 ? c->max_batch_lg2 : 10;
+	dsa->entries_nr = c->entries ? c->entries : 128;
+	dsa->no_pri = c->no_pri;
+	if (dsa->queues > VIOMMU_DSA_MAX_QUEUES || dsa->groups > VIOMMU_DSA_MAX_GROUPS ||
+	    dsa->engines > VIOMMU_DSA_MAX_ENGINES || dsa->transfer_lg2 < 21 ||
+	    dsa->transfer_lg2 > 31 || dsa->batch_lg2 < 5 || dsa->batch_lg2 > 10 ||
+	    dsa->entries_nr > 1024 || c->no_pri > 1)
+		return -EINVAL;
+	return 0;
+}
+
+static int make_pci(struct viommu_dsa *dsa)
+{
+	struct viommu_pci_config pc = {
+		.size = sizeof(pc),
+		.vendor = 0x8086,
+		.device = 0x0b25,
+		.subsystem_vendor = 0x8086,
+		.class_code = 0x088000,
+		.flags = VIOMMU_PCI_HAS_ATS | VIOMMU_PCI_HAS_PASID | VIOMMU_PCI_HAS_FLR |
+			 VIOMMU_PCI_HAS_PM,
+		.bar = { { .bytes = DSA_BAR0_BYTES,
+			   .flags = VIOMMU_PCI_BAR_64 | VIOMMU_PCI_BAR_PREFETCH } },
+		.msix_vectors = (uint16_t)dsa_vectors(dsa),
+		.msix_table = DSA_MSIX_TABLE,
+		.msix_pba = DSA_MSIX_PBA,
+		.workers = dsa->engines,
+		.ops = { .ctx = dsa,
+			 .read = dsa_read,
+			 .write = dsa_write,
+			 .abort = dsa_abort,
+			 .reset = dsa_reset,
+			 .control = dsa_control,
+			 .run = dsa_run },
+	};
+	uint64_t portals = UINT64_C(1) << DSA_PORTAL_LG2;
+
+	if (!dsa->no_pri)
+		pc.flags |= VIOMMU_PCI_HAS_PRI;
+	while (portals < (uint64_t)dsa->queues << DSA_PORTAL_LG2)
+		portals *= 2;
+	pc.bar[2].bytes = portals;
+	pc.bar[2].flags = VIOMMU_PCI_BAR_64 | VIOMMU_PCI_BAR_PREFETCH;
+	return viommu_pci_new(&pc, &dsa->pci, NULL);
+}
+
+static int make_memory(struct viommu_dsa *dsa)
+{
+	unsigned int i, k;
+
+	dsa->entries = viommu__calloc(dsa->entries_nr, sizeof(*dsa->entries));
+	if (!dsa->entries)
+		return -ENOMEM;
+	for (i = 0; i < dsa->engines; i++) {
+		for (k = 0; k < DSA_BUFFERS; k++) {
+			dsa->engine[i].buf[k] = viommu__alloc(DSA_BUFFER_BYTES);
+			if (!dsa->engine[i].buf[k])
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static void make_tables(struct dsa_tables *t)
+{
+	unsigned int op, i;
+
+	viommu__dsa_crc_tables(t);
+	for (op = 0; op < DSA_OPS; op++) {
+		const struct viommu_spec_table *layout = viommu_dsa_descriptor(op);
+
+		for (i = 0; layout && i < 8; i++)
+			t->reserved[op][i] = viommu_spec_reserved(layout, i);
+	}
+}
+
+int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **out)
+{
+	struct viommu_dsa *dsa;
+	int err;
+
+	*out = NULL;
+	dsa = viommu__calloc(1, sizeof(*dsa));
+	if (!dsa)
+		return -ENOMEM;
+	err = pthread_mutex_init(&dsa->lock, NULL);
+	if (err) {
+		viommu__free(dsa);
+		return -err;
+	}
+	err = configure(dsa, config);
+	if (err)
+		goto fail;
+	make_tables(&dsa->tables);
+	err = make_memory(dsa);
+	if (err)
+		goto fail;
+	viommu__dsa_regs_reset(dsa);
+	err = make_pci(dsa);
+	if (err)
+		goto fail;
+	*out = dsa;
+	return 0;
+
+fail:
+	viommu_dsa_free(dsa);
+	return err;
+}
+
+void viommu_dsa_free(struct viommu_dsa *dsa)
+{
+	unsigned int i, k;
+
+	if (!dsa)
+		return;
+	viommu_pci_free(dsa->pci);
+	for (i = 0; i < VIOMMU_DSA_MAX_ENGINES; i++)
+		for (k = 0; k < DSA_BUFFERS; k++)
+			viommu__free(dsa->engine[i].buf[k]);
+	viommu__free(dsa->entries);
+	pthread_mutex_destroy(&dsa->lock);
+	viommu__free(dsa);
+}
+
+struct viommu_pci *viommu_dsa_pci(struct viommu_dsa *dsa)
+{
+	return dsa->pci;
+}
+
+int viommu_dsa_enqueue(struct viommu_dsa *dsa, uint64_t offset, const void *descriptor)
+{
+	int ret;
+
+	dsa_lock(dsa);
+	ret = viommu__dsa_enqueue(dsa, offset, descriptor);
+	viommu__dsa_unlock(dsa);
+	return ret;
+}
+
+void viommu_dsa_stats(struct viommu_dsa *dsa, struct viommu_dsa_stats *out)
+{
+	unsigned int i;
+
+	dsa_lock(dsa);
+	*out = dsa->stats;
+	out->size = sizeof(*out);
+	for (i = 0; i < dsa->queues; i++)
+		out->occupancy[i] = dsa->queue[i].count + dsa->queue[i].running;
+	viommu__dsa_unlock(dsa);
+}

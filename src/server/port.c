@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A port: one function, its socket, and the client that it has now: from accept() to the end of the
+ * connection. Also what its function calls back for.
+ *
+ * Input. Bytes are taken in large pieces, since a burst of posted writes is thousands of small
+ * messages. Descriptors arrive with bytes, not with messages: the kernel ends a recvmsg() behind
+ * the piece of the sender that carried them, so they belong to the last message that begins in what
+ * was received (if several begin in that piece: the last that takes any). While the message that
+ * owns descriptors is not complete, nothing beyond it is received; so there is never more than one
+ * set.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "server/state.h"
+
+/* ---- The end of a connection */
+
+static void drop_fds(struct viommu__port *port)
+{
+	while (port->nr_fds) {
+		if (port->fds[--port->nr_fds] >= 0)
+			close(port->fds[port->nr_fds]);
+	}
+	port->fds_pending = false;
+	port->fds_lost = false;
+}
+
+static void hang_up(struct viommu__port *port)
+{
+	struct viommu_server *server = port->server;
+	int fd = port->client.fd;
+
+	list_del(&port->runnable);
+	viommu__server_unwatch(server, &port->client);
+	/* From here on nobody signals or sends. */
+	pthread_mutex_lock(&port->lock);
+	port->client.fd = -1;
+	port->open = false;
+	viommu__irqs_clear(&port->irqs);
+	viommu__out_free(&port->out);
+	pthread_mutex_unlock(&port->lock);
+	close(fd);
+	if (port->unmask.fd >= 0) {
+		viommu__server_unwatch(server, &port->unmask);
+		close(port->unmask.fd);
+		port->unmask.fd = -1;
+	}
+	drop_fds(port);
+	viommu__free(port->in);
+	port->in = NULL;
+	/* The function first: what works for it ends, and nobody looks for memory that is gone. */
+	viommu_pci_reset(port->function.pci);
+	viommu__port_unmap_all(port);
+	server->clients--;
+	viommu__server_log(server, VIOMMU_SERVER_INFO, "%s: client went: %s", port->socket.path,
+			   port->why);
+	if (port->function.disconnected)
+		port->function.disconnected(port->function.ctx, port->function.pci);
+	viommu__server_unpark(server);
+	viommu__server_retime(server);
+}
+
+/* ---- Input */
+
+/*
+ * Which message do the descriptors belong to that came with the last bytes of the buffer? Returns
+ * where it begins. No message before in_to is whole that was so before those bytes came.
+ */
+static size_t owner(const struct viommu__port *port)
+{
+	size_t pos = port->in_from, last = pos, takes = SIZE_MAX;
+	struct viommu__vfu_header h;
+
+	while (pos < port->in_to) {
+		last = pos;
+		/* The last bytes are those that the descriptors came with. */
+		if (viommu__vfu_header(port->in + pos, port->in_to - pos, &h))
+			return pos;
+		if (viommu__vfu_takes_fds(h.command))
+			takes = pos;
+		pos += h.size;
+	}
+	return takes != SIZE_MAX ? takes : last;
+}
+
+/* How much to receive now; the buffer has room for it. */
+static size_t wanted(struct viommu__port *port)
+{
+	size_t have = port->in_to - port->in_from;
+	struct viommu__vfu_header h;
+
+	if (SERVER_IN_BYTES - port->in_from < VFU_MAX_MESSAGE || !have) {
+		memmove(port->in, port->in + port->in_from, have);
+		port->fds_at -= port->fds_pending ? port->in_from : 0;
+		port->in_from = 0;
+		port->in_to = have;
+	}
+	if (!port->fds_pending)
+		return SERVER_IN_BYTES - port->in_to;
+	if (viommu__vfu_header(port->in + port->in_from, have, &h))
+		return VFU_HEADER - have;
+	return h.size - have;
+}
+
+/* False: nothing came, or the connection ends. */
+static bool receive(struct viommu__port *port)
+{
+	size_t want = wanted(port), was = port->in_to;
+	unsigned int nr = VFU_MAX_FDS;
+	int fds[VFU_MAX_FDS];
+	ssize_t n;
+	bool lost;
+
+	n = viommu__socket_recv(port->client.fd, port->in + was, want, fds, &nr, &lost);
+	if (n == -EAGAIN || n == -EINTR)
+		return false;
+	if (n <= 0) {
+		viommu__port_finish(port, "end of the stream");
+		return false;
+	}
+	port->in_to += (size_t)n;
+	if (!nr && !lost)
+		return true;
+	if (port->fds_pending) { /* twice for one message */
+		while (nr)
+			close(fds[--nr]);
+		port->server->errors++;
+		viommu__port_finish(port, "descriptors twice for one message");
+		return false;
+	}
+	memcpy(port->fds, fds, nr * sizeof(*fds));
+	port->nr_fds = nr;
+	port->fds_lost = lost;
+	port->fds_pending = true;
+	port->fds_at = owner(port);
+	return true;
+}
+
+/* The next message of the buffer, if it is whole. False: there is none. */
+static bool next(struct viommu__port *port, uint32_t *cost)
+{
+	const uint8_t *p = port->in + port->in_from;
+	size_t have = port->in_to - port->in_from;
+	struct viommu__vfu_header h;
+	bool mine;
+	int err;
+
+	err = viommu__vfu_header(p, have, &h);
+	if (err == -EPROTO) {
+		port->server->errors++;
+		viommu__port_finish(port, "a message of impossible size");
+	}
+	if (err || have < h.size)
+		return false;
+	mine = port->fds_pending && port->fds_at == port->in_from;
+	*cost += viommu__port_serve(port, p, &h, port->fds, mine ? port->nr_fds : 0,
+				    mine && port->fds_lost);
+	if (mine)
+		drop_fds(port);
+	port->in_from += h.size;
+	return true;
+}
+
+static bool has_message(const struct viommu__port *port)
+{
+	size_t have = port->in_to - port->in_from;
+	struct viommu__vfu_header h;
+	int err = viommu__vfu_header(port->in + port->in_from, have, &h);
+
+	return err == -EPROTO || (!err && have >= h.size);
+}
+
+void viommu__port_turn(struct viommu__port *port)
+{
+	uint32_t cost = 0;
+
+	list_del(&port->runnable);
+	if (port->client.fd < 0)
+		return;
+	if (has_message(port) || receive(port)) {
+		while (cost < SERVER_TURN && !load_relaxed(&port->broken) && next(port, &cost))
+			;
+	}
+	pthread_mutex_lock(&port->lock);
+	viommu__out_send(port);
+	pthread_mutex_unlock(&port->lock);
+	if (load_relaxed(&port->broken))
+		hang_up(port);
+	else if (has_message(port))
+		list_add_tail(&port->server->runnable, &port->runnable);
+}
+
+static void client_ready(struct viommu__source *source, uint32_t events)
+{
+	struct viommu__port *port = container_of(source, struct viommu__port, client);
+
+	(void)events; /* writable: a turn sends as well */
+	viommu__port_turn(port);
+}
+
+/* ---- Who comes */
+
+static int greet(struct viommu__port *port, int fd)
+{
+	int err;
+
+	err = viommu__pool_start(port);
+	if (err)
+		return err;
+	port->in = viommu__alloc(SERVER_IN_BYTES);
+	if (!port->in)
+		return -ENOMEM;
+	port->in_from = 0;
+	port->in_to = 0;
+	port->negotiated = false;
+	port->age = 0;
+	pthread_mutex_lock(&port->lock);
+	port->client.fd = fd;
+	port->writing = false;
+	store_relaxed(&port->broken, false);
+	port->why = "the server ends";
+	err = viommu__server_watch(port->server, &port->client, EPOLLIN);
+	if (err)
+		port->client.fd = -1;
+	pthread_mutex_unlock(&port->lock);
+	if (err) {
+		viommu__free(port->in);
+		port->in = NULL;
+		return err;
+	}
+	port->server->clients++;
+	viommu__server_retime(port->server);
+	return 0;
+}
+
+static void listener_ready(struct viommu__source *source, uint32_t events)
+{
+	struct viommu__port *port = container_of(source, struct viommu__port, listener);
+	int fd, err;
+
+	(void)events;
+	fd = viommu__socket_accept(&port->socket);
+	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS)
+		viommu__server_park(port->server, source);
+	if (fd < 0)
+		return;
+	if (port->client.fd >= 0) {
+		viommu__server_log(port->server, VIOMMU_SERVER_WARNING,
+				   "%s: a second client refused", port->socket.path);
+		close(fd);
+		return;
+	}
+	err = greet(port, fd);
+	if (err) {
+		viommu__server_log(port->server, VIOMMU_SERVER_ERROR,
+				   "%s: client refused: errno %d", port->socket.path, -err);
+		close(fd);
+		return;
+	}
+	viommu__server_log(port->server, VIOMMU_SERVER_INFO, "%s: client came", port->socket.path);
+	if (port->function.connected)
+		port->function.connected(port->function.ctx, port->function.pci);
+}
+
+void viommu__port_tick(struct viommu__port *port)
+{
+	if (port->client.fd < 0 || port->negotiated || ++port->age <= SERVER_PATIENCE)
+		return;
+	port->server->errors++;
+	viommu__port_finish(port, "it said no version");
+	hang_up(port);
+}
+
+/* ---- What the function wants: struct viommu_pci_vmm, any thread */
+
+/* A DMA write of four bytes: the only one that an interrupt controller takes as one interrupt. */
+static void message(void *ctx, uint64_t addr, uint32_t data)
+{
+	static const struct viommu__vfu_header h = {
+		.command = VFU_DMA_WRITE,
+		.size = VFU_HEADER + 20,
+		.flags = VFU_COMMAND | VFU_NO_REPLY,
+	};
+	struct viommu__port *port = ctx;
+	uint8_t bytes[VFU_HEADER + 20];
+
+	viommu__vfu_put_header(bytes, &h);
+	viommu__vfu_put64(bytes + VFU_HEADER, addr);
+	viommu__vfu_put64(bytes + VFU_HEADER + 8, sizeof(data));
+	viommu__vfu_put32(bytes + VFU_HEADER + 16, data);
+	pthread_mutex_lock(&port->lock);
+	if (port->open) {
+		fetch_add_relaxed(&port->server->interrupts, 1);
+		viommu__out_put(port, bytes, sizeof(bytes), NULL, 0);
+		viommu__out_send(port);
+	}
+	pthread_mutex_unlock(&port->lock);
+}
+
+static void kick(void *ctx)
+{
+	struct viommu__port *port = ctx;
+
+	if (port->config->workers)
+		viommu__pool_kick(&port->pool);
+	else if (!xchg(&port->kicked, 1))
+		viommu__server_wake(port->server);
+}
+
+void viommu__port_run(struct viommu__port *port)
+{
+	uint32_t i;
+
+	if (!load_relaxed(&port->kicked) || !xchg(&port->kicked, 0))
+		return;
+	for (i = 0; i < SERVER_RUN_STEPS; i++) {
+		if (!viommu_pci_run(port->function.pci, NULL))
+			return;
+	}
+	kick(port);
+}
+
+/* ---- Objects */
+
+static void port_destroy(struct viommu__port *port)
+{
+	viommu__irqs_free(&port->irqs);
+	pthread_cond_destroy(&port->pool.cond);
+	pthread_mutex_destroy(&port->pool.lock);
+	pthread_mutex_destroy(&port->lock);
+	viommu__free(port);
+}
+
+int viommu__port_new(struct viommu_server *server, const struct viommu_server_function *function,
+		     struct viommu__port **out)
+{
+	struct viommu_pci_vmm vmm = {
+		.interrupt = viommu__irqs_interrupt,
+		.intx = viommu__irqs_intx,
+		.message = message,
+		.kick = kick,
+	};
+	struct viommu__port *port;
+	int err;
+
+	port = viommu__calloc(1, sizeof(*port));
+	if (!port)
+		return -ENOMEM;
+	port->server = server;
+	port->function = *function;
+	port->config = viommu_pci_config(function->pci);
+	port->client.fd = -1;
+	port->unmask.fd = -1;
+	port->listener.fd = -1;
+	port->client.ready = client_ready;
+	port->listener.ready = listener_ready;
+	port->maps.max = server->config.max_maps;
+	list_init(&port->runnable);
+	pthread_mutex_init(&port->lock, NULL);
+	viommu__pool_init(&port->pool);
+	err = viommu__irqs_new(&port->irqs, port->config);
+	if (!err)
+		err = viommu__socket_listen(&port->socket, function->path);
+	if (err) {
+		port_destroy(port);
+		return err;
+	}
+	/* The caller's string may end with the call. */
+	port->function.path = port->socket.path;
+	port->listener.fd = port->socket.fd;
+	err = viommu__server_watch(server, &port->listener, EPOLLIN);
+	if (err) {
+		viommu__port_free(port);
+		return err;
+	}
+	vmm.ctx = port;
+	viommu_pci_set_vmm(function->pci, &vmm);
+	*out = port;
+	return 0;
+}
+
+void viommu__port_free(struct viommu__port *port)
+{
+	static const struct viommu_pci_vmm nobody;
+
+	if (port->client.fd >= 0)
+		hang_up(port);
+	viommu__pool_stop(&port->pool);
+	viommu_pci_set_vmm(port->function.pci, &nobody);
+	viommu__server_unwatch(port->server, &port->listener);
+	viommu__socket_close(&port->socket);
+	port_destroy(port);
+}

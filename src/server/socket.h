@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * UNIX sockets: a listening one that only its owner can reach, messages with descriptors, and
+ * descriptors of a peer that are what they should be.
+ */
+#ifndef VIOMMU_SERVER_SOCKET_H
+#define VIOMMU_SERVER_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A listening socket, and the name it has in the file system. */
+struct viommu__socket {
+	int fd;
+	char *path;
+	dev_t dev; /* what path was when it was made: nothing else is removed */
+	ino_t ino;
+};
+
+/*
+ * Listen at path, mode 0600 from its first moment. A socket there that nobody serves is replaced.
+ * 0; -EADDRINUSE: somebody serves it; -EEXIST: it is no socket; -ENAMETOOLONG; -EINVAL (empty);
+ * -ENOMEM; or -errno. On failure s->fd is -1 and s->path NULL.
+ */
+int viommu__socket_listen(struct viommu__socket *s, const char *path);
+/* Closes it and removes its name. */
+void viommu__socket_close(struct viommu__socket *s);
+/* A new client, non-blocking. Its descriptor or -errno. */
+int viommu__socket_accept(const struct viommu__socket *s);
+
+/*
+ * Up to bytes into buf, with at most *nr descriptors into fds; *nr is how many came. *lost: more
+ * came than fit, or could be opened. Returns bytes, 0 at the end of the stream, -errno.
+ */
+ssize_t viommu__socket_recv(int fd, void *buf, size_t bytes, int *fds, unsigned int *nr,
+			    bool *lost);
+
+/*
+ * Is it an eventfd, or at least a file of the kernel to which a write of 8 bytes can't block? It is
+ * made non-blocking, since a peer might fill its counter. 0 or -EINVAL.
+ */
+int viommu__eventfd_check(int fd);
+/* Adds one to it. */
+void viommu__eventfd_signal(int fd);
+
+#endif /* VIOMMU_SERVER_SOCKET_H */

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the files of the server share: the server, a port (a function, its socket, its client), a
+ * control socket.
+ *
+ *	server ── epoll ──┬── wake        eventfd: stop, kicks from other threads
+ *	                  ├── timer       once a second while somebody is connected
+ *	                  ├── port        listener, client, unmask eventfd         one a function
+ *	                  └── control     listener; its clients are the server's
+ *
+ * Threads. The server's thread (the loop) owns everything, except
+ *	port.lock	guards what stands below it in struct viommu__port, and changes of the
+ *			client's descriptor, against threads that raise interrupts and send
+ *			messages. Never held while the function or its memory is called. Nothing
+ *			else is locked under it.
+ *	pool.lock	only puts workers to sleep (see workers.c).
+ *	atomics		port.broken, port.kicked, server.awake, server.stop, server.interrupts
+ */
+#ifndef VIOMMU_SERVER_STATE_H
+#define VIOMMU_SERVER_STATE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <viommu-server/server.h>
+
+#include "base/list.h"
+#include "server/maps.h"
+#include "server/socket.h"
+#include "server/wire.h"
+
+/* Bytes taken from a client at a time; a whole message always fits. */
+#define SERVER_IN_BYTES (VFU_MAX_MESSAGE + (64u << 10))
+/*
+ * What a client gets before the next one has its turn, in units of about one register access.
+ */
+#define SERVER_TURN 512u
+/* Steps of a function without workers before the next has its turn. */
+#define SERVER_RUN_STEPS 32u
+/* Control clients at a time, the longest line of one. */
+#define SERVER_CONTROLS     8u
+#define SERVER_CONTROL_LINE 1024u
+/* Seconds that a client may take to say VERSION, that a control client may take for all. */
+#define SERVER_PATIENCE 10u
+/* Lines of the log at once, and then a second. */
+#define SERVER_LOG_BURST 32u
+#define SERVER_LOG_RATE  4u
+
+/* Something that epoll watches. */
+struct viommu__source {
+	int fd; /* -1: none */
+	bool parked;
+	void (*ready)(struct viommu__source *source, uint32_t events);
+};
+
+/* Bytes that wait for a client. */
+struct viommu__out {
+	uint8_t *p;
+	size_t from;
+	size_t to;
+	size_t room;
+};
+
+struct viommu__irqs {
+	int *fd; /* of all indices, one after the other; -1: none */
+	uint32_t first[VFU_IRQS + 1];
+	bool level;  /* INTx as the function drives it */
+	bool masked; /* by its own signal, until the client unmasks it; or by the client */
+};
+
+struct viommu__pool {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	uint64_t kicks;    /* atomic: a worker that saw this many has done what they were for */
+	uint32_t sleepers; /* atomic; changed under lock */
+	bool stop;         /* atomic; set under lock */
+	uint32_t nr;
+	struct viommu__worker *worker;
+};
+
+struct viommu__port {
+	struct list node;
+	struct viommu_server *server;
+	struct viommu_server_function function;
+	const struct viommu_pci_config *config;
+	struct viommu__socket socket;
+	struct viommu__source listener;
+	struct viommu__source client;
+	struct viommu__source unmask; /* the client's eventfd that stands for an unmask of INTx */
+	struct list runnable;         /* of the server, while messages wait in .in */
+
+	/* input */
+	uint8_t *in;
+	size_t in_from;
+	size_t in_to;
+	int fds[VFU_MAX_FDS]; /* that came with the message that begins at fds_at */
+	unsigned int nr_fds;
+	bool fds_pending; /* there are some, or there were (fds_lost) */
+	bool fds_lost;
+	size_t fds_at;
+
+	bool negotiated;
+	uint32_t age; /* seconds without VERSION */
+	struct viommu__maps maps;
+
+	pthread_mutex_t lock;
+	struct viommu__out out;
+	struct viommu__irqs irqs;
+	bool broken;     /* atomic, set under lock: can't go on, the loop is to close it */
+	bool writing;    /* EPOLLOUT is on */
+	bool open;       /* the version is agreed on: the function may send */
+	const char *why; /* it is broken */
+
+	uint32_t kicked; /* atomic; a function without workers has something to do */
+	struct viommu__pool pool;
+};
+
+struct viommu__control {
+	struct list node;
+	struct viommu_server *server;
+	struct viommu__socket socket;
+	struct viommu__source listener;
+	char *(*answer)(void *ctx, const char *line);
+	void *ctx;
+};
+
+struct viommu__control_client {
+	struct viommu__source source;
+	struct viommu__control *control;
+	uint32_t age;
+	size_t nr;
+	char line[SERVER_CONTROL_LINE];
+	char *answer; /* of malloc() */
+	size_t from;
+	size_t to;
+};
+
+struct viommu__log {
+	uint32_t credit;
+	uint32_t dropped;
+	time_t second;
+};
+
+struct viommu_server {
+	struct viommu_server_config config;
+	int epoll;
+	struct viommu__source wake;
+	struct viommu__source timer;
+	bool ticking;
+	uint32_t awake; /* atomic; wake was written to and not yet read */
+	uint32_t stop;  /* atomic */
+	struct list ports;
+	struct list controls;
+	struct list runnable;
+	struct viommu__control_client control_client[SERVER_CONTROLS];
+	uint32_t parked; /* listeners that wait for descriptors or memory */
+	uint32_t clients;
+	uint64_t messages;
+	uint64_t errors;
+	uint64_t interrupts; /* atomic */
+	struct viommu__log log;
+	/* A reply's data on its way: one message is handled at a time. */
+	uint8_t scratch[VFU_HEADER + 16 + VFU_MAX_XFER];
+};
+
+/* ---- server.c */
+
+int viommu__server_watch(struct viommu_server *server, struct viommu__source *source,
+			 uint32_t events);
+/* Other events for what is watched. Any thread. */
+void viommu__server_rewatch(struct viommu_server *server, struct viommu__source *source,
+			    uint32_t events);
+/* Stops watching; the descriptor stays open. */
+void viommu__server_unwatch(struct viommu_server *server, struct viommu__source *source);
+/*
+ * accept() of this listener failed for want of something: it would say so again at once, so it is
+ * left alone until something was closed or a second went by.
+ */
+void viommu__server_park(struct viommu_server *server, struct viommu__source *listener);
+void viommu__server_unpark(struct viommu_server *server);
+/* Makes the loop look around. Any thread, any context. */
+void viommu__server_wake(struct viommu_server *server);
+/* Starts or stops the timer, as needed. */
+void viommu__server_retime(struct viommu_server *server);
+/* One round of the loop; waits at most so long (-1: no limit). 0 or -errno. */
+int viommu__server_step(struct viommu_server *server, int timeout_ms);
+
+/* ---- log.c */
+
+__attribute__((format(printf, 3, 4))) void viommu__server_log(struct viommu_server *server,
+							      enum viommu_server_level level,
+							      const char *format, ...);
+
+/* ---- port.c */
+
+int viommu__port_new(struct viommu_server *server, const struct viommu_server_function *function,
+		     struct viommu__port **out);
+void viommu__port_free(struct viommu__port *port);
+/* Messages that wait in the buffer. */
+void viommu__port_turn(struct viommu__port *port);
+/* A few steps of a function without workers. */
+void viommu__port_run(struct viommu__port *port);
+/* A second went by. */
+void viommu__port_tick(struct viommu__port *port);
+
+/* ---- serve.c */
+
+/*
+ * One message with its descriptors; those that are kept become -1. Returns what it cost, in units
+ * of a turn. The port may be broken afterwards.
+ */
+uint32_t viommu__port_serve(struct viommu__port *port, const uint8_t *p,
+			    const struct viommu__vfu_header *h, int *fds, unsigned int nr_fds,
+			    bool fds_lost);
+/*
+ * The connection can't go on: no more is read from it, and the loop closes it. Under port.lock. why
+ * goes into the log.
+ */
+void viommu__port_break(struct viommu__port *port, const char *why);
+/* The same when what was said so far is still to be answered. Not under port.lock. */
+void viommu__port_finish(struct viommu__port *port, const char *why);
+/* Every map of the client is removed from the memory and forgotten. */
+void viommu__port_unmap_all(struct viommu__port *port);
+
+/* ---- out.c: all under port.lock, except _flush() */
+
+/* Appends; breaks the port if the client leaves too much unread, or without memory. */
+void viommu__out_put(struct viommu__port *port, const void *head, size_t head_bytes,
+		     const void *data, size_t data_bytes);
+/* Sends what the socket takes, and has the loop told when it takes more. */
+void viommu__out_send(struct viommu__port *port);
+void viommu__out_free(struct viommu__out *out);
+
+/* ---- irqs.c */
+
+int viommu__irqs_new(struct viommu__irqs *irqs, const struct viommu_pci_config *config);
+void viommu__irqs_free(struct viommu__irqs *irqs);
+/* Closes all of the client's, and nothing is masked. Under port.lock. */
+void viommu__irqs_clear(struct viommu__irqs *irqs);
+/* SET_IRQS: 0 or the errno (positive) for the client; descriptors that are kept become -1. */
+int viommu__irqs_set(struct viommu__port *port, const struct viommu__vfu_message *msg, int *fds,
+		     unsigned int nr_fds);
+uint32_t viommu__irqs_count(const struct viommu__irqs *irqs, uint32_t index);
+void viommu__irqs_unmasked(struct viommu__port *port);
+/* struct viommu_pci_vmm */
+void viommu__irqs_interrupt(void *ctx, unsigned int vector);
+void viommu__irqs_intx(void *ctx, int level);
+
+/* ---- workers.c */
+
+/* 0 or -errno; what was started is ended by _stop(). */
+int viommu__pool_start(struct viommu__port *port);
+void viommu__pool_kick(struct viommu__pool *pool);
+void viommu__pool_init(struct viommu__pool *pool);
+void viommu__pool_stop(struct viommu__pool *pool);
+/* Adds what its workers have counted. */
+void viommu__pool_stats(const struct viommu__pool *pool, struct viommu_dma_stats *sum);
+
+/* ---- control.c */
+
+int viommu__control_new(struct viommu_server *server, const char *path,
+			char *(*answer)(void *ctx, const char *line), void *ctx);
+void viommu__control_free(struct viommu__control *control);
+void viommu__control_tick(struct viommu_server *server);
+/* Clients of control sockets. */
+bool viommu__control_busy(const struct viommu_server *server);
+void viommu__control_init(struct viommu_server *server);
+
+#endif /* VIOMMU_SERVER_STATE_H */

@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""viommu serve, as a user and a VMM see it.
+
+usage: serve.py --viommu PROGRAM [TEST...]
+
+Every test is a function; its name is the sentence that TAP shows. The protocol itself is the
+business of tests/server, what the unit does that of tests/guest.
+"""
+
+import json
+import os
+import shlex
+import signal
+import socket
+import stat
+import sys
+
+sys.dont_write_bytecode = True
+
+import tool
+import vfu
+
+
+def _serve(d, *words, env=None):
+	return tool.Running("serve", "--dir", d, *words, env=env)
+
+
+def _arguments(r):
+	"""The printed command as a list; printed last is the last device."""
+	text = r.until("dsa0.sock")
+	while not text.endswith("\n") or text.rstrip().endswith("\\"):
+		text = r.until("\n" if not text.endswith("\n") else text + "x")
+	return text, shlex.split("".join(l for l in text.splitlines(True)
+					 if not l.startswith("#")).replace("\\\n", " "))
+
+
+def the_printed_arguments_are_what_qemu_needs():
+	with tool.folder() as d, _serve(d, "--memory", "512M") as r:
+		text, argv = _arguments(r)
+		assert argv[0] == "qemu-system-x86_64"
+		pairs = dict(zip(argv, argv[1:]))
+		assert pairs["-machine"] == "q35,memory-backend=viommu-mem"
+		assert pairs["-object"] == "memory-backend-memfd,id=viommu-mem,size=512M,share=on"
+		assert pairs["-m"] == "512M"
+		devices = [json.loads(a) for a in argv if a.startswith("{")]
+		assert [x["addr"] for x in devices] == ["04.0", "05.0"]
+		for x in devices:
+			assert stat.S_ISSOCK(os.stat(x["socket"]["path"]).st_mode)
+		tables = [a[5:] for a in argv if a.startswith("file=")]
+		assert [open(t, "rb").read(4) for t in tables] == [b"DMAR", b"SSDT"]
+		assert "viommu inspect %s/control.sock" % d in text
+
+
+def json_has_the_same():
+	with tool.folder() as d, _serve(d, "--json", "--device", "dsa", "--device", "dsa,slot=09.0") as r:
+		answer = json.loads(r.until("\n"))
+		assert sorted(answer) == ["control", "qemu_args"]
+		assert answer["control"] == d + "/control.sock"
+		devices = [json.loads(a) for a in answer["qemu_args"] if a.startswith("{")]
+		assert [x["addr"] for x in devices] == ["04.0", "05.0", "09.0"]
+
+
+def sockets_are_for_their_user_alone():
+	with tool.folder() as d, _serve(d + "/new") as r:
+		r.until("qemu-system")
+		assert stat.S_IMODE(os.stat(d + "/new").st_mode) == 0o700
+		for name in ("iommu.sock", "dsa0.sock", "control.sock"):
+			assert stat.S_IMODE(os.stat(d + "/new/" + name).st_mode) == 0o600, name
+
+
+def signals_end_it_cleanly():
+	for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+		with tool.folder() as d, _serve(d) as r:
+			r.until("qemu-system")
+			f = vfu.Function(d + "/iommu.sock")
+			status, err = r.end(number)
+			assert (status, err) == (0, ""), (number, status, err)
+			assert os.listdir(d) == [], os.listdir(d)
+			f.close()
+
+
+def a_folder_of_its_own_goes_away():
+	with tool.folder() as d, tool.Running("serve", env={"XDG_RUNTIME_DIR": d}) as r:
+		r.until("qemu-system")
+		names = os.listdir(d)
+		assert len(names) == 1 and names[0].startswith("viommu-")
+		assert stat.S_IMODE(os.stat(os.path.join(d, names[0])).st_mode) == 0o700
+		assert r.end(signal.SIGTERM)[0] == 0
+		assert os.listdir(d) == []
+
+
+def a_socket_that_somebody_serves_is_an_error():
+	with tool.folder() as d, _serve(d) as r:
+		r.until("qemu-system")
+		tool.one_line("serve", ["--dir", d], ["iommu.sock", "somebody serves there already"],
+			      expect=1)
+		vfu.Function(d + "/iommu.sock").close()	# still there
+
+
+def a_socket_that_nobody_serves_is_replaced():
+	with tool.folder() as d:
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(d + "/iommu.sock")
+		s.close()
+		with _serve(d) as r:
+			r.until("qemu-system")
+			vfu.Function(d + "/iommu.sock").close()
+
+
+def a_file_in_the_way_stays():
+	with tool.folder() as d:
+		with open(d + "/iommu.sock", "w") as f:
+			f.write("mine")
+		tool.one_line("serve", ["--dir", d], "iommu.sock", expect=1)
+		assert open(d + "/iommu.sock").read() == "mine"
+
+
+def a_link_is_not_followed():
+	with tool.folder() as d:
+		os.symlink(d + "/victim", d + "/dmar.aml")
+		with open(d + "/victim", "w") as f:
+			f.write("mine")
+		tool.one_line("serve", ["--dir", d], "dmar.aml", expect=1)
+		assert open(d + "/victim").read() == "mine"
+
+
+def the_dmar_names_the_slots_and_the_address():
+	with tool.folder() as d, _serve(d, "--registers", "0xfe700000", "--device", "dsa,slot=08.3") as r:
+		r.until("qemu-system")
+		dmar = open(d + "/dmar.aml", "rb").read()
+		assert int.from_bytes(dmar[56:64], "little") == 0xfe700000
+		assert dmar[64:72] == bytes([1, 8, 0, 0, 0, 0, 8, 3]), dmar[64:72]
+		assert sum(dmar) & 0xff == 0
+
+
+def a_wrong_address_is_told_once():
+	with tool.folder() as d, _serve(d) as r:
+		r.until("qemu-system")
+		f = vfu.Function(d + "/iommu.sock")
+		f.place(0xfe600000)
+		f.place(0xfe600000)
+		f.close()
+		status, err = r.end(signal.SIGTERM)
+		assert status == 0 and err.count("\n") == 1, err
+		assert "0xfe600000" in err and "0xfebe0000" in err and "--registers 0xfe600000" in err
+
+
+def the_next_vm_may_come():
+	with tool.folder() as d, _serve(d) as r:
+		r.until("qemu-system")
+		for _ in range(3):
+			f = vfu.Function(d + "/iommu.sock")
+			g = vfu.Function(d + "/dsa0.sock")
+			f.place(0xfebe0000)
+			assert f.read32(vfu.BAR0, 0) >> 4 == 6	# VER, major
+			assert f.read32(vfu.CONFIG, 0) == 0x09a28086
+			assert g.read32(vfu.CONFIG, 0) == 0x0b258086
+			f.write64(vfu.BAR0, 0x20, 0x12000)	# RTADDR
+			assert f.read64(vfu.BAR0, 0x20) == 0x12000
+			f.close()
+			g.close()
+			# The next client begins with registers as after power-on.
+			f = vfu.Function(d + "/iommu.sock")
+			assert f.read64(vfu.BAR0, 0x20) == 0
+			f.close()
+
+
+def profiles_and_caching_mode_are_announced():
+	def cap_ecap(*words):
+		with tool.folder() as d, _serve(d, *words) as r:
+			r.until("qemu-system")
+			f = vfu.Function(d + "/iommu.sock")
+			cap, ecap = f.read64(vfu.BAR0, 8), f.read64(vfu.BAR0, 16)
+			f.close()
+			return cap >> 7 & 1, ecap >> 26 & 1, ecap >> 46 & 1, ecap >> 47 & 1
+	# caching mode, nesting, second stage, first stage
+	assert cap_ecap() == (0, 0, 0, 1)
+	assert cap_ecap("--profile", "sva", "--caching-mode") == (1, 0, 0, 1)
+	assert cap_ecap("--profile", "host")[1:] == (1, 1, 1)
+	assert cap_ecap("--profile", "legacy-kernels")[0] == 1
+
+
+def it_gives_up_what_it_could_do():
+	with tool.folder() as d, _serve(d) as r:
+		r.until("qemu-system")
+		vfu.Function(d + "/iommu.sock").close()
+		with open("/proc/%d/status" % r.process.pid) as f:
+			status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+		for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+			assert int(status[name], 16) == 0, (name, status[name])
+		assert status["NoNewPrivs"] == "1"
+
+
+def bad_usage_is_one_clear_line():
+	for words, said in (
+			(["--dir"], "--dir needs a value"),
+			(["--user"], "--user needs a value"),
+			(["--profile"], "--profile needs a value"),
+			(["--profile", "fast"], ["fast", "sva, host or legacy-kernels"]),
+			(["--unit"], "--unit needs a value"),
+			(["--unit", "4"], ["--unit 4", "DD.F"]),
+			(["--unit", "20.0"], "DD.F"),
+			(["--unit", "04.8"], "DD.F"),
+			(["--unit", "00.0"], "DD.F"),
+			(["--pasids"], "--pasids needs a value"),
+			(["--pasids", "mine"], ["mine", "identity or host"]),
+			(["--registers"], "--registers needs a value"),
+			(["--registers", "fe000000"], ["fe000000", "0x"]),
+			(["--registers", "0"], "multiple of 0x10000"),
+			(["--registers", "0xfebe1000"], "multiple of 0x10000"),
+			(["--registers", "0x100000000"], "below 4 GiB"),
+			(["--memory"], "--memory needs a value"),
+			(["--memory", "big"], ["big", "512M"]),
+			(["--memory", "1G,x"], "512M"),
+			(["--device"], "--device needs a value"),
+			(["--device", "gpu"], ["gpu", "dsa"]),
+			(["--device", "dsa,slot=5"], ["slot=5", "DD.F"]),
+			(["--device", "dsa,queues=0"], ["queues=0", "1 to 8"]),
+			(["--device", "dsa,queues=9"], "1 to 8"),
+			(["--device", "dsa,queues=x"], "queues=x"),
+			(["--device", "dsa,engines=5"], "1 to 4"),
+			(["--device", "dsa,groups=5"], "1 to 4"),
+			(["--device", "dsa,entries=1025"], "1 to 1024"),
+			(["--device", "dsa,colour=red"], "colour"),
+			(["--device", "dsa,fast"], "fast"),
+			(["--device", "dsa,"], "none of"),
+			(["--bogus"], "--bogus"),
+			(["more"], "more")):
+		tool.one_line("serve", words, said)
+	tool.one_line("serve", ["--device", "dsa"] * 17, "16 at most")
+
+
+def what_cannot_start_is_one_clear_line():
+	with tool.folder() as d:
+		for words, said in (
+				(["--device", "dsa,slot=05.0", "--device", "dsa,slot=05.0"],
+				 ["05.0", "taken"]),
+				(["--device", "dsa,slot=04.0"], ["04.0", "taken"]),
+				(["--dir", d + "/not/there"], "not/there"),
+				(["--dir", d + "/" + "x" * 200], "x" * 200)):
+			words = words if "--dir" in words else ["--dir", d, *words]
+			tool.one_line("serve", words, said, expect=1)
+		assert [n for n in os.listdir(d) if n.endswith(".sock")] == []
+
+
+if __name__ == "__main__":
+	sys.exit(tool.main(tool.tests_of(sys.modules["__main__"])))

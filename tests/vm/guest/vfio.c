@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vfio BDF: a small driver for DSA on vfio-pci, for kernels whose idxd cannot load here. By the
+ * group interface it maps memory at I/O addresses of its own choice, configures one dedicated queue
+ * without PASID, and lets the device move data; then the same where nothing is mapped.
+ *
+ * The modules have to be loaded: vfio-pci with disable_denylist=1, as DSA is on its denylist, and
+ * vfio_iommu_type1 with allow_unsafe_interrupts=1, as the unit has no interrupt remapping.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "dsa.h"
+#include "guest.h"
+
+#define WAIT_MS 60000
+
+#define REG_VERSION 0x00
+#define REG_GENCAP  0x10
+#define REG_WQCAP   0x20
+#define REG_OFFSETS 0x60
+#define REG_GENCTRL 0x88
+#define REG_GENSTS  0x90
+#define REG_CMD     0xa0
+#define REG_CMDSTS  0xa8
+#define REG_SWERROR 0xc0
+
+#define CMD_ENABLE_DEVICE  1
+#define CMD_RESET_DEVICE   5
+#define CMD_ENABLE_QUEUE   6
+#define CMD_DISABLE_DEVICE 2
+
+struct vfio {
+	int container, group, device;
+	volatile uint8_t *registers, *portals;
+	uint64_t registers_size, portals_size;
+};
+
+static uint32_t read32(struct vfio *v, uint32_t at)
+{
+	return *(volatile uint32_t *)(v->registers + at);
+}
+
+static uint64_t read64(struct vfio *v, uint32_t at)
+{
+	return *(volatile uint64_t *)(v->registers + at);
+}
+
+static void write32(struct vfio *v, uint32_t at, uint32_t value)
+{
+	*(volatile uint32_t *)(v->registers + at) = value;
+}
+
+static void write64(struct vfio *v, uint32_t at, uint64_t value)
+{
+	*(volatile uint64_t *)(v->registers + at) = value;
+}
+
+/* 0, the command's error, or -1 when the time is over. */
+static int command(struct vfio *v, uint32_t code, uint32_t operand)
+{
+	uint64_t end = now_ms() + WAIT_MS;
+	uint32_t status;
+
+	write32(v, REG_CMD, code << 20 | operand);
+	do
+		status = read32(v, REG_CMDSTS);
+	while (status >> 31 && now_ms() < end);
+	return status >> 31 ? -1 : (int)(status & 0xff);
+}
+
+static volatile uint8_t *map_region(struct vfio *v, unsigned int index, uint64_t *size)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info), .index = index };
+	void *p;
+
+	if (ioctl(v->device, VFIO_DEVICE_GET_REGION_INFO, &info))
+		give_up("VFIO_DEVICE_GET_REGION_INFO");
+	p = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, v->device, info.offset);
+	if (p == MAP_FAILED)
+		give_up("mmap of a BAR");
+	*size = info.size;
+	return p;
+}
+
+static void take_device(const char *bdf)
+{
+	char path[128];
+	int error;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", bdf);
+	error = put_text(path, "vfio-pci");
+	error = error ?: put_text("/sys/bus/pci/drivers_probe", bdf);
+	if (!check(!error, "vfio-pci takes the device", "%s", strerror(-error)))
+		_exit(1);
+}
+
+static void open_device(struct vfio *v, const char *bdf)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	char path[128], target[256], *number;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0)
+		give_up("the device's group");
+	target[n] = 0;
+	number = strrchr(target, '/') + 1;
+	snprintf(path, sizeof(path), "/dev/vfio/%s", number);
+	v->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	if (v->container < 0)
+		give_up("/dev/vfio/vfio");
+	v->group = open(path, O_RDWR | O_CLOEXEC);
+	if (v->group < 0)
+		give_up(path);
+	if (ioctl(v->group, VFIO_GROUP_GET_STATUS, &status))
+		give_up("VFIO_GROUP_GET_STATUS");
+	check(status.flags & VFIO_GROUP_FLAGS_VIABLE, "the group is viable", "flags %#x",
+	      status.flags);
+	if (ioctl(v->group, VFIO_GROUP_SET_CONTAINER, &v->container))
+		give_up("VFIO_GROUP_SET_CONTAINER");
+	if (ioctl(v->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
+		give_up("VFIO_SET_IOMMU");
+	v->device = ioctl(v->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	if (v->device < 0)
+		give_up("VFIO_GROUP_GET_DEVICE_FD");
+	if (ioctl(v->device, VFIO_DEVICE_GET_INFO, &info))
+		give_up("VFIO_DEVICE_GET_INFO");
+	result("the device is had by its group", NULL);
+	say("@value vfio group %s, %u regions, %u interrupts%s", number, info.num_regions,
+	    info.num_irqs, info.flags & VFIO_DEVICE_FLAGS_RESET ? ", can be reset" : "");
+}
+
+static void enable_master(struct vfio *v)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info),
+					 .index = VFIO_PCI_CONFIG_REGION_INDEX };
+	uint16_t bits = 0;
+
+	if (ioctl(v->device, VFIO_DEVICE_GET_REGION_INFO, &info) ||
+	    pread(v->device, &bits, 2, info.offset + PCI_COMMAND) != 2)
+		give_up("reading the command register");
+	bits |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	if (pwrite(v->device, &bits, 2, info.offset + PCI_COMMAND) != 2)
+		give_up("writing the command register");
+}
+
+static int map_memory(struct vfio *v, void *memory, uint64_t iova, uint64_t size, uint32_t flags)
+{
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = flags,
+		.vaddr = (uintptr_t)memory,
+		.iova = iova,
+		.size = size,
+	};
+
+	return ioctl(v->container, VFIO_IOMMU_MAP_DMA, &map) ? -errno : 0;
+}
+
+static int unmap_memory(struct vfio *v, uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.iova = iova,
+		.size = size,
+	};
+
+	return ioctl(v->container, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
+}
+
+static int set_interrupts(struct vfio *v, const int *fds, unsigned int n)
+{
+	size_t size = sizeof(struct vfio_irq_set) + n * sizeof(int);
+	struct vfio_irq_set *set = calloc(1, size);
+	int error;
+
+	if (!set)
+		return -ENOMEM;
+	set->argsz = size;
+	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+	set->index = VFIO_PCI_MSIX_IRQ_INDEX;
+	set->count = n;
+	memcpy(set->data, fds, n * sizeof(int));
+	error = ioctl(v->device, VFIO_DEVICE_SET_IRQS, set) ? -errno : 0;
+	free(set);
+	return error;
+}
+
+static bool set_up_queue(struct vfio *v)
+{
+	uint64_t offsets = read64(v, REG_OFFSETS);
+	uint32_t group = (offsets & 0xffff) * 0x100, queue = (offsets >> 16 & 0xffff) * 0x100;
+	uint64_t capability = read64(v, REG_GENCAP);
+	int error;
+
+	say("@value dsa version %#x gencap %#lx wqcap %#lx", read32(v, REG_VERSION),
+	    (unsigned long)capability, (unsigned long)read64(v, REG_WQCAP));
+	error = command(v, CMD_RESET_DEVICE, 0);
+	if (!check(!error, "the device is reset by command", "error %#x", error))
+		return false;
+	write32(v, REG_GENCTRL, 3);
+	write32(v, queue, 16);
+	write32(v, queue + 4, 0);
+	/* Dedicated, priority 10, no PASID. */
+	write32(v, queue + 8, 1 | 10 << 4);
+	write32(v, queue + 12, (capability >> 16 & 31) | (capability >> 21 & 15) << 5);
+	write64(v, group, 1);
+	write64(v, group + 32, 1);
+	error = command(v, CMD_ENABLE_DEVICE, 0);
+	if (!check(!error, "the device is enabled", "error %#x", error))
+		return false;
+	error = command(v, CMD_ENABLE_QUEUE, 0);
+	return check(!error && read32(v, queue + 24) >> 30 == 1, "the queue is enabled",
+		     "error %#x, state %u", error, read32(v, queue + 24) >> 30);
+}
+
+/* Memory of the driver at two places of the device's address space. */
+struct window {
+	uint8_t *memory;
+	uint64_t iova, size;
+};
+
+static int one(struct vfio *v, enum dsa_opcode opcode, uint32_t flags, struct window *records,
+	       unsigned int slot, uint64_t source, uint64_t destination, uint32_t size,
+	       uint16_t handle)
+{
+	volatile struct dsa_record *record = (struct dsa_record *)records->memory + slot;
+	struct dsa_descriptor d;
+
+	dsa_describe(&d, opcode, flags, record, source, destination, size);
+	d.record = records->iova + slot * sizeof(*record);
+	d.interrupt = handle;
+	dsa_submit(v->portals + PAGE, &d);
+	return dsa_wait(record, WAIT_MS);
+}
+
+static void move_data(struct vfio *v, struct window *records, struct window *low,
+		      struct window *high)
+{
+	const uint32_t size = 1 * MIB - 4099;
+	uint8_t pattern[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	uint64_t word;
+	uint32_t i;
+	int status;
+
+	random_fill(low->memory, low->size);
+	memset(high->memory, 0, high->size);
+	status = one(v, DSA_MEMMOVE, 0, records, 0, low->iova + 4097, high->iova + 2, size, 0);
+	check(status == DSA_SUCCESS, "a move by I/O address", "status %#x", status);
+	check(!memcmp(high->memory + 2, low->memory + 4097, size) && !high->memory[1] &&
+		      !high->memory[2 + size],
+	      "moves the data", "it differs");
+	memcpy(&word, pattern, sizeof(word));
+	status = one(v, DSA_FILL, 0, records, 1, word, high->iova, 8000, 0);
+	for (i = 0; i < 8000 && high->memory[i] == pattern[i % 8]; i++)
+		;
+	check(status == DSA_SUCCESS && i == 8000, "a fill by I/O address", "status %#x, %u bytes",
+	      status, i);
+	status = one(v, DSA_COMPARE, 0, records, 2, low->iova, low->iova, 4096, 0);
+	check(status == DSA_SUCCESS, "a comparison by I/O address", "status %#x", status);
+}
+
+/* A status that says the address did not translate; which one depends on ATS. */
+static bool is_fault(int status)
+{
+	status &= DSA_STATUS_CODE;
+	return status == DSA_PAGE_FAULT || status == DSA_REQUEST_INVALID ||
+	       status == DSA_READ_ERROR || status == DSA_TRANSLATION_FAILED;
+}
+
+static void fault(struct vfio *v, struct window *records, struct window *low, const char *what,
+		  uint64_t iova)
+{
+	char name[128];
+	int status;
+
+	status = one(v, DSA_MEMMOVE, 0, records, 3, iova, low->iova, 64, 0);
+	snprintf(name, sizeof(name), "a read %s fails", what);
+	check(status > 0 && is_fault(status), name, "status %#x", status);
+	say("@value status %#x %s", status, name);
+	status = one(v, DSA_MEMMOVE, 0, records, 4, low->iova, low->iova + 4096, 64, 0);
+	snprintf(name, sizeof(name), "the next descriptor after a read %s works", what);
+	check(status == DSA_SUCCESS && !memcmp(low->memory, low->memory + 4096, 64), name,
+	      "status %#x", status);
+}
+
+static void interrupt(struct vfio *v, struct window *records, struct window *low)
+{
+	int fds[2] = { eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC) };
+	struct pollfd wait = { .fd = fds[1], .events = POLLIN };
+	int error, status;
+
+	error = set_interrupts(v, fds, 2);
+	if (!check(!error, "MSI-X is enabled", "%s", strerror(-error)))
+		return;
+	status = one(v, DSA_MEMMOVE, DSA_REQUEST_INTERRUPT, records, 5, low->iova, low->iova + 8192,
+		     64, 1);
+	check(status == DSA_SUCCESS && poll(&wait, 1, WAIT_MS) == 1, "a completion interrupts",
+	      "status %#x", status);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+int command_vfio(int argc, char **argv)
+{
+	const int rw = PROT_READ | PROT_WRITE, anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+	const uint32_t map_rw = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+	const char *bdf = argc > 1 ? argv[1] : "0000:00:05.0";
+	struct window records = { .iova = 0x7fff0000, .size = 64 * KIB };
+	struct window low = { .iova = 0x10000000, .size = 2 * MIB };
+	struct window high = { .iova = 0x1234567000, .size = 2 * MIB };
+	struct window *all[] = { &records, &low, &high };
+	struct vfio v;
+	int error;
+	size_t i;
+
+	take_device(bdf);
+	open_device(&v, bdf);
+	for (i = 0; i < ARRAY_SIZE(all); i++) {
+		all[i]->memory = must_map(NULL, all[i]->size, rw, anonymous | MAP_POPULATE, -1);
+		error = map_memory(&v, all[i]->memory, all[i]->iova, all[i]->size, map_rw);
+		if (error) {
+			say("@fail memory is mapped at %#lx: %s", (unsigned long)all[i]->iova,
+			    strerror(-error));
+			return 1;
+		}
+	}
+	v.registers = map_region(&v, VFIO_PCI_BAR0_REGION_INDEX, &v.registers_size);
+	v.portals = map_region(&v, VFIO_PCI_BAR2_REGION_INDEX, &v.portals_size);
+	enable_master(&v);
+	if (!set_up_queue(&v))
+		return 1;
+	move_data(&v, &records, &low, &high);
+	fault(&v, &records, &low, "where nothing was ever mapped", 0x40000000);
+	error = unmap_memory(&v, high.iova, high.size);
+	check(!error, "memory is unmapped", "%s", strerror(-error));
+	fault(&v, &records, &low, "where it was unmapped", high.iova + 4096);
+	interrupt(&v, &records, &low);
+	error = command(&v, CMD_DISABLE_DEVICE, 0);
+	check(!error, "the device is disabled", "error %#x", error);
+	say("@value swerror %#lx", (unsigned long)read64(&v, REG_SWERROR));
+	return 0;
+}
