@@ -78,7 +78,8 @@ static int device_key(const struct machine_options *o, struct machine_device *d,
 		if (strcmp(key, "no-pri"))
 			return cmd_usage(
 				o->command,
-				"--device dsa: '%s' is none of slot=, queues=, engines=, groups=, entries=, no-pri",
+				"--device dsa: '%s' is none of slot=, queues=, engines=, groups=, "
+				"entries=, no-pri",
 				key);
 		d->config.no_pri = 1;
 		return CMD_OK;
@@ -101,10 +102,10 @@ static int device_key(const struct machine_options *o, struct machine_device *d,
 		ret = device_number(o, key, value, 1024, &n);
 		d->config.entries = (uint16_t)n;
 	} else {
-		return cmd_usage(
-			o->command,
-			"--device dsa: '%s' is none of slot=, queues=, engines=, groups=, entries=, no-pri",
-			key);
+		return cmd_usage(o->command,
+				 "--device dsa: '%s' is none of slot=, queues=, engines=, groups=, "
+				 "entries=, no-pri",
+				 key);
 	}
 	return ret;
 }
@@ -241,8 +242,9 @@ static void machine_placed(void *ctx, uint64_t registers)
 	} else if (registers != m->registers && !m->warned) {
 		m->warned = true;
 		fprintf(stderr,
-			"viommu %s: error: the firmware put the unit's registers at %#llx, the DMAR table says %#llx: "
-			"the guest will not find them; start again with --registers %#llx\n",
+			"viommu %s: error: the firmware put the unit's registers at %#llx, the "
+			"DMAR table says %#llx: the guest will not find them; "
+			"start again with --registers %#llx\n",
 			m->options->command, (unsigned long long)registers,
 			(unsigned long long)m->registers, (unsigned long long)registers);
 	}

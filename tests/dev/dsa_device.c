@@ -941,8 +941,9 @@ static void groups_have_engines_of_their_own(void **state)
 	guest_write32(&g, MSIXPERM(2), 8 | GUEST_GP << 12);
 	assert_int_equal(guest_command(&g, DSA_CMD_ENABLE_DEVICE, 0), 0);
 	assert_int_equal(guest_command(&g, DSA_CMD_ENABLE_WQ, 0), 0);
-	assert_int_equal(guest_command(&g, DSA_CMD_ENABLE_WQ, 1), 0);
 	stick(&g, 0, &d);
+	/* To enable a queue waits for nothing. */
+	assert_int_equal(guest_command(&g, DSA_CMD_ENABLE_WQ, 1), 0);
 	/* Group 0's engine is taken; group 1 goes on. */
 	n.w[1] += 64;
 	n.w[4] = 1ull << 32;

@@ -351,9 +351,22 @@ static void forget(struct guest *g, uint64_t va)
 	assert_int_equal(viommu_host_invalidate(g->w.host, g->w.dom, &inv), 0);
 }
 
+/* Entries are changed while engines walk. */
+static void set_entry(struct guest *g, uint64_t va, uint64_t value)
+{
+	__atomic_store_n(tables_entry(&g->w.fs, va, 1), value, __ATOMIC_RELEASE);
+}
+
 void guest_hide(struct guest *g, uint64_t va)
 {
-	g->hidden[page_of(va)] = tables_entry_set(&g->w.fs, va, 1, 0);
+	uint64_t entry = __atomic_load_n(tables_entry(&g->w.fs, va, 1), __ATOMIC_ACQUIRE);
+
+	if (!(entry & 1))
+		return;
+	pthread_mutex_lock(&g->lock);
+	g->hidden[page_of(va)] = entry;
+	pthread_mutex_unlock(&g->lock);
+	set_entry(g, va, 0);
 	forget(g, va);
 }
 
@@ -363,17 +376,19 @@ void guest_show(struct guest *g, uint64_t va)
 
 	if (va < GUEST_VA || page_of(va) >= GUEST_PAGES)
 		return;
+	pthread_mutex_lock(&g->lock);
 	entry = g->hidden[page_of(va)];
+	pthread_mutex_unlock(&g->lock);
 	if (entry)
-		tables_entry_set(&g->w.fs, va, 1, entry);
+		set_entry(g, va, entry);
 }
 
 void guest_protect(struct guest *g, uint64_t va)
 {
-	uint64_t *entry = tables_entry(&g->w.fs, va, 1);
+	uint64_t entry = *tables_entry(&g->w.fs, va, 1);
 
-	g->hidden[page_of(va)] = *entry;
-	*entry &= ~2ull;
+	g->hidden[page_of(va)] = entry;
+	set_entry(g, va, entry & ~2ull);
 	forget(g, va);
 }
 

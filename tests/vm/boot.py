@@ -19,17 +19,19 @@ import vmlib
 
 TRANSLATED = ("DMA", "DMA-FQ")
 
-# server: options of viommu serve; types: of the device's group
-Boot = collections.namedtuple("Boot", "name cpu memory append server types firmware reboots",
-			      defaults=("max", "1G", "", (), TRANSLATED, "seabios", 0))
+# server: options of viommu serve; types: of the device's group; entry: what the kernel writes for
+# requests without PASID, where PGTT 1 is first stage, 4 pass-through, and FSPM 1 five levels
+Boot = collections.namedtuple("Boot", "name cpu memory append server types entry firmware reboots",
+			      defaults=("max", "1G", "", (), TRANSLATED, {"PGTT": 1, "FSPM": 1},
+					"seabios", 0))
 
 BOOTS = [
 	Boot("5-level CPU", reboots=1),
 	Boot("4-level CPU", cpu="max,la57=off"),
-	Boot("iommu=pt", append="iommu=pt", types=("identity",)),
+	Boot("iommu=pt", append="iommu=pt", types=("identity",), entry={"PGTT": 4}),
 	Boot("caching mode", server=("--caching-mode",)),
 	Boot("4 GiB of RAM", memory="4G"),
-	Boot("profile host", server=("--profile", "host")),
+	Boot("profile host", server=("--profile", "host"), entry={"PGTT": 1, "FSPM": 0}),
 	Boot("OVMF", firmware="ovmf"),
 ]
 
@@ -44,10 +46,19 @@ def firmware_options(args, boot, folder):
 		"-drive", "if=pflash,unit=1,format=raw,file=" + variables]
 
 
-def look(tap, guest, boot, prefix):
+def look(tap, args, server, guest, boot, prefix):
 	probe = guest.do("probe")
 	endpoint = guests.check_unit(tap, probe, boot.types, prefix)
 	guests.check_enabled(tap, probe, endpoint, prefix)
+	state = guests.inspect(args, server)
+	guests.check_scalable(tap, state, prefix, **boot.entry)
+	# Behind OVMF's flash, a little of the memory is not the device's to use.
+	told = [state["profile"], state["caching_mode"],
+		(int(state["memory"]["bytes"], 16) + (1 << 30) - 1) >> 30]
+	wanted = ["host" if "host" in boot.server else "sva", "--caching-mode" in boot.server,
+		  int(boot.memory[:-1])]
+	tap.check(prefix + "it is the unit, and the memory, that was asked for",
+		  [] if told == wanted else ["%s instead of %s" % (told, wanted)])
 	guest.must(tap, "load idxd", prefix=prefix)
 	after = guest.do("probe")
 	found = after.value("dsa").split()
@@ -73,11 +84,11 @@ def run_boot(tap, args, setup, boot, folder):
 	     setup.boot(server, cpu=boot.cpu, append=boot.append, options=options,
 			reboots=boot.reboots > 0) as guest:
 		guest.start()
-		look(tap, guest, boot, prefix)
+		look(tap, args, server, guest, boot, prefix)
 		for _ in range(boot.reboots):
 			guest.send("reboot")
 			guest.start()
-			look(tap, guest, boot, prefix + "after a warm reboot: ")
+			look(tap, args, server, guest, boot, prefix + "after a warm reboot: ")
 		guests.check_end(tap, guest, server, prefix)
 
 

@@ -195,6 +195,53 @@ def inspect(args, server):
 	return json.loads(p.stdout)
 
 
+def register(state, name):
+	"""The fields of a register, of what inspect() returned."""
+	for reg in state["registers"]:
+		if reg["name"] == name:
+			return reg["fields"]
+	raise vmlib.Trouble("viommu inspect shows no register %s" % name)
+
+
+def device(state):
+	"""The one device, of what inspect() returned."""
+	if len(state["devices"]) != 1:
+		raise vmlib.Trouble("viommu inspect shows %d devices" % len(state["devices"]))
+	return state["devices"][0]
+
+
+def pasid_entries(state):
+	"""{PASID: fields} of the guest's own tables."""
+	tables = device(state)["tables"]
+	if not tables or "pasid_entries" not in tables:
+		return {}
+	if not tables["pasid_entries"]["complete"]:
+		raise vmlib.Trouble("viommu inspect did not look at all of the PASID table")
+	return {e["pasid"]: e["fields"] for e in tables["pasid_entries"]["list"]}
+
+
+def check_scalable(tap, state, prefix="", **wanted):
+	"""What the kernel programmed: translation on, with scalable-mode tables.
+
+	wanted: fields of the entry for requests without PASID"""
+	mode, status = register(state, "RTADDR"), register(state, "GSTS")
+	problems = []
+	if mode["TTM"] != 1 or state["unit"]["mode"] != "scalable":
+		problems.append("RTADDR: %s" % mode)
+	if status["TES"] != 1 or status["RTPS"] != 1 or status["QIES"] != 1:
+		problems.append("GSTS: %s" % status)
+	tap.check(prefix + "scalable mode: RTADDR.TTM is 1 and translation is on", problems)
+	entry = pasid_entries(state).get(0, {})
+	tap.check(prefix + "the entry for requests without PASID is the one wanted",
+		  ["%s is %s instead of %s" % (name, entry.get(name), value)
+		   for name, value in wanted.items() if entry.get(name, 0) != value],
+		  ", ".join("%s %s" % (name, entry.get(name, 0)) for name in wanted))
+
+
+def unit_stats(state):
+	return state["stats"]["unit"]
+
+
 def check_end(tap, guest, server, prefix=""):
 	"""Both end when asked to."""
 	status = guest.off()

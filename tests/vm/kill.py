@@ -18,22 +18,12 @@ LIMIT_MS = 5000			# for one copy, when the device is gone
 SECONDS = 120
 
 
-def wait_value(guest, key, text, seconds=SECONDS):
-	"""Waits for a value that a command in the background says."""
-	while True:
-		line = guest.line(seconds, "value '%s %s'" % (key, text))
-		if line.startswith("@value %s %s" % (key, text)):
-			return line
-		if line.startswith("@fail"):
-			raise guest.trouble("the guest says: " + line)
-
-
 def start_storm(tap, guest):
 	guest.start()
 	guest.must(tap, "load idxd")
 	guest.must(tap, "config 1")
 	guest.send("storm %d &" % LIMIT_MS)
-	wait_value(guest, "storm", "started")
+	guest.wait_value("storm", "started", SECONDS)
 
 
 def kill_qemu(tap, args, setup, folder):
@@ -57,7 +47,7 @@ def kill_server(tap, args, setup, folder):
 		start_storm(tap, guest)
 		server.kill()
 		try:
-			line = wait_value(guest, "storm", "ended")
+			line = guest.wait_value("storm", "ended", SECONDS)
 			tap.check("the process sees its copies end", [], line)
 		except vmlib.Trouble as trouble:
 			# QEMU may end with its device; it must not hang.

@@ -84,6 +84,11 @@ def fetch(script, *things):
 	return found
 
 
+def readable(fd, seconds):
+	"""Whether a descriptor has something to read, or its process has ended, within a time."""
+	return bool(select.select([fd], [], [], seconds)[0])
+
+
 def cpio(path, entries):
 	"""Writes an initramfs in cpio's "newc" form.
 
@@ -225,10 +230,8 @@ class Machine:
 	reboots: a reset of the guest starts it anew instead of ending QEMU."""
 
 	def __init__(self, qemu, options, reboots=False):
-		self.serial_end, serial = socket.socketpair()
-		self.monitor_end, monitor = socket.socketpair()
-		self.console = b""
-		self.replies = b""
+		self.open_ends()
+		serial, monitor = self.serial_other, self.monitor_other
 		argv = [qemu, "-nodefaults", "-display", "none", "-no-user-config",
 			*([] if reboots else ["-no-reboot"]),
 			"-chardev", "socket,id=serial,fd=%d" % serial.fileno(),
@@ -236,13 +239,19 @@ class Machine:
 			"-chardev", "socket,id=monitor,fd=%d" % monitor.fileno(),
 			"-mon", "chardev=monitor,mode=control", *options]
 		self.argv = argv
-		# A file: nobody empties a pipe while the guest runs.
-		self.said = tempfile.TemporaryFile()
 		self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL,
 						stdout=self.said, stderr=subprocess.STDOUT,
 						pass_fds=(serial.fileno(), monitor.fileno()))
 		serial.close()
 		monitor.close()
+
+	def open_ends(self):
+		self.serial_end, self.serial_other = socket.socketpair()
+		self.monitor_end, self.monitor_other = socket.socketpair()
+		self.console = b""
+		self.replies = b""
+		# A file: nobody empties a pipe while the guest runs.
+		self.said = tempfile.TemporaryFile()
 
 	def __enter__(self):
 		return self
@@ -252,8 +261,8 @@ class Machine:
 			self.process.kill()
 		self.process.wait()
 		self.said.close()
-		self.serial_end.close()
-		self.monitor_end.close()
+		for end in (self.serial_end, self.monitor_end, self.serial_other, self.monitor_other):
+			end.close()
 
 	def trouble(self, text):
 		"""Trouble with all that could explain it."""
@@ -408,6 +417,9 @@ class Guest(Machine):
 
 	BOOT_SECONDS = 300		# observed: 5 to 10; the bound is for a busy machine
 
+	taken = 0			# of the console, what line() has returned
+	notes = ()
+
 	def __init__(self, qemu, vmlinuz, initrd, server=None, cpu="max", smp=2, append="",
 		     options=(), reboots=False, modern=True):
 		words = ["console=ttyS0", "panic=-1", "quiet"]
@@ -420,8 +432,6 @@ class Guest(Machine):
 			"-kernel", vmlinuz, "-initrd", initrd,
 			"-append", " ".join(words + ([append] if append else [])), *options,
 		], reboots)
-		self.taken = 0
-		self.notes = []
 
 	def line(self, seconds, what):
 		"""The next whole line of the console that is the guest program's."""
@@ -447,8 +457,10 @@ class Guest(Machine):
 	def send(self, command):
 		self.serial_end.sendall(command.encode() + b"\n")
 
-	def do(self, command, seconds=300):
-		"""Has the guest do something, waits until that is over, returns an Answer."""
+	def do(self, command, seconds=300, meanwhile=None):
+		"""Has the guest do something, waits until that is over, returns an Answer.
+
+		meanwhile: called when the command says that it waits; then it is let go on"""
 		answer = Answer()
 		self.send(command)
 		while True:
@@ -464,15 +476,28 @@ class Guest(Machine):
 				answer.values.setdefault(key, []).append(value)
 			elif kind == "@note":
 				self.notes.append(rest)
+			elif kind == "@wait":
+				if meanwhile:
+					meanwhile()
+				self.send("go")
 			elif kind == "@end":
 				answer.status = int(rest.split()[-1])
 			elif kind == "@ask":
 				return answer
 
-	def check(self, tap, command, seconds=300, prefix=""):
+	def wait_value(self, key, text, seconds):
+		"""Waits for a value that a command in the background says."""
+		while True:
+			line = self.line(seconds, "value '%s %s'" % (key, text))
+			if line.startswith("@value %s %s" % (key, text)):
+				return line
+			if line.startswith("@fail"):
+				raise self.trouble("the guest says: " + line)
+
+	def check(self, tap, command, seconds=300, prefix="", meanwhile=None):
 		"""Has the guest do something; each of its results is one of the test's."""
 		self.notes = []
-		answer = self.do(command, seconds)
+		answer = self.do(command, seconds, meanwhile)
 		for name, why in answer.results:
 			tap.check(prefix + name, [why] if why else [])
 		if answer.status or not answer.results:
@@ -492,6 +517,10 @@ class Guest(Machine):
 	def off(self, seconds=60):
 		"""Powers it off; QEMU's exit status."""
 		self.send("off")
+		return self.wait(seconds)
+
+	def wait(self, seconds=60):
+		"""Waits until QEMU has ended; its exit status."""
 		deadline = time.monotonic() + seconds
 		try:
 			while True:
@@ -500,3 +529,25 @@ class Guest(Machine):
 			if self.process.poll() is None:
 				raise
 		return self.process.returncode
+
+
+class VmGuest(Guest):
+	"""The same by `viommu vm`: standard input and output are the console, there is no monitor."""
+
+	def __init__(self, viommu, options, qemu_options, env):
+		self.open_ends()
+		self.argv = [viommu, "vm", *options, "--", *qemu_options]
+		self.process = subprocess.Popen(self.argv, stdin=self.serial_other,
+						stdout=self.serial_other, stderr=self.said, env=env)
+		# With it open here, the end of QEMU would not be seen. Of the other, it must not be.
+		self.serial_other.close()
+
+	def children(self):
+		"""The processes it has started."""
+		path = "/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)
+		with open(path, encoding="ascii") as f:
+			return [int(word) for word in f.read().split()]
+
+	def stderr(self):
+		self.said.seek(0)
+		return self.said.read().decode("utf-8", "replace")

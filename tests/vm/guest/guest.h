@@ -8,6 +8,7 @@
  *	@fail NAME: WHY		it does not
  *	@value KEY REST		a figure, or a finding the test looks at
  *	@note TEXT
+ *	@wait			until a line comes: the test looks at the device from outside
  *	@end COMMAND STATUS	the command is over; STATUS is that of its process
  *
  * tests/vm/vmlib.py (class Guest) is the other side. A command runs in a process of its own, so
@@ -48,6 +49,9 @@ int put_number(const char *path, long number);
 bool get_text(const char *path, char *text, size_t size);
 /* The number in a file, decimal or 0x...; fallback if there is none. */
 long get_number(const char *path, long fallback);
+
+/* Says @wait and waits for the test's answer. For the process that do_command() made only. */
+void wait_for_test(void);
 
 /* The sum of all processors' counts, of the lines of /proc/interrupts whose name has this in it. */
 unsigned long interrupts(const char *name);

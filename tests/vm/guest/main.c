@@ -70,6 +70,15 @@ bool check(bool good, const char *name, const char *format, ...)
 	return result(name, good ? NULL : why);
 }
 
+void wait_for_test(void)
+{
+	char c;
+
+	say("@wait");
+	while (read(0, &c, 1) == 1 && c != '\n' && c != '\r')
+		;
+}
+
 void give_up(const char *what)
 {
 	say("@fail %s: %s", what, strerror(errno));

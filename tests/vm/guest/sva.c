@@ -683,7 +683,12 @@ int command_faults(int argc, char **argv)
 
 /* Several processes. */
 
-static int worker(int number, int rounds)
+/* A byte for each that is ready; then all wait for the end of what `go` reads. */
+struct gate {
+	int ready, go;
+};
+
+static int worker(int number, int rounds, const struct gate *gate)
 {
 	/* The same addresses in each process, with other data. */
 	uint8_t *base = UNUSED;
@@ -702,6 +707,11 @@ static int worker(int number, int rounds)
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
 	destination = must_map(base + size, size, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
+	random_fill(source, size);
+	why = copy(&queue, destination, source, size) ?: compare(destination, source, size);
+	/* All are there, and have their entries in the unit's tables, before any goes on. */
+	if (write(gate->ready, "x", 1) != 1 || read(gate->go, name, 1) != 0)
+		give_up("pipe");
 	for (i = 0; i < rounds && !why; i++) {
 		size_t len = 1 + random_u64() % (size / 2);
 		size_t from = random_u64() % (size - len), to = random_u64() % (size - len);
@@ -721,16 +731,29 @@ static int worker(int number, int rounds)
 int command_processes(int argc, char **argv)
 {
 	int n = argc > 1 ? atoi(argv[1]) : 2, rounds = argc > 2 ? atoi(argv[2]) : 10;
-	int i, status, good = 0;
+	int ready[2], go[2], i, status, good = 0;
+	char c;
 
+	if (pipe(ready) || pipe(go))
+		give_up("pipe");
 	for (i = 0; i < n; i++) {
 		pid_t pid = fork();
 
 		if (pid < 0)
 			give_up("fork");
-		if (pid == 0)
-			_exit(worker(i, rounds));
+		if (pid == 0) {
+			close(ready[0]);
+			close(go[1]);
+			_exit(worker(i, rounds, &(struct gate){ ready[1], go[0] }));
+		}
 	}
+	close(ready[1]);
+	close(go[0]);
+	/* One that fails before it is ready leaves the pipe's end sooner. */
+	for (i = 0; i < n && read(ready[0], &c, 1) == 1; i++)
+		;
+	wait_for_test();
+	close(go[1]);
 	for (i = 0; i < n; i++) {
 		while (wait(&status) < 0 && errno == EINTR)
 			;
