@@ -578,6 +578,23 @@ static void drain_waits_for_nobody_else(void **state)
 	guest_close(&g);
 }
 
+static void drain_waits_for_nothing_that_comes_after_it(void **state)
+{
+	struct desc d = desc_make(DSA_OP_NOOP, 0, 0, 0, 0);
+	struct guest g;
+
+	(void)state;
+	guest_open(&g, NULL);
+	guest_submit(&g, 0, &d);
+	guest_write32(&g, 0xa0, DSA_CMD_DRAIN_WQ << 20 | 1);
+	guest_submit(&g, 0, &d);
+	assert_int_equal(guest_read32(&g, 0xa8), ACTIVE);
+	assert_int_equal(viommu_pci_run(g.pci, g.w.dma), 1);
+	assert_int_equal(guest_read32(&g, 0xa8), 0);
+	assert_int_equal(occupancy(&g, 0), 1);
+	guest_close(&g);
+}
+
 static void abort_and_reset_end_what_is_stuck_without_a_record(void **state)
 {
 	static const struct {
@@ -1105,6 +1122,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(reset_device_keeps_the_error_and_no_more),
 	cmocka_unit_test(drain_waits_for_page_requests),
 	cmocka_unit_test(drain_waits_for_nobody_else),
+	cmocka_unit_test(drain_waits_for_nothing_that_comes_after_it),
 	cmocka_unit_test(abort_and_reset_end_what_is_stuck_without_a_record),
 	cmocka_unit_test(a_reset_of_the_function_ends_what_is_stuck),
 	cmocka_unit_test(an_abort_ends_a_batch_between_two_descriptors),
