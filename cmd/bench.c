@@ -40,6 +40,7 @@ static const struct group {
 	{ "P9", "memory", bench_memory },
 	{ "P10", "page requests", bench_wakes },
 	{ "BIND", "bind and unbind", bench_bind },
+	{ "UNIT", "the unit that a guest programs, and a DSA device", bench_unit },
 };
 
 uint64_t bench_now(void)

@@ -11,6 +11,7 @@
  *	bench_dma.c        P5, P6
  *	bench_host.c       P7, P9, bind and unbind
  *	bench_threads.c    P8, P10
+ *	bench_unit.c       what a guest sees: binds by flush, queue descriptors, page requests, DSA
  *	bench_peer.c       P2
  *
  * Every figure is a ratio of two things measured alternately in this process: see bench_measure.c.
@@ -312,6 +313,7 @@ void bench_threads(struct bench *b);    /* P8 */
 void bench_memory(struct bench *b);     /* P9 */
 void bench_wakes(struct bench *b);      /* P10 */
 void bench_bind(struct bench *b);       /* BIND */
+void bench_unit(struct bench *b);       /* UNIT, and P7 by the queue */
 
 /* ---- bench_peer.c ---- */
 

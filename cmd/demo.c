@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * viommu demo: the whole system in one process. A guest with private memory and fresh random data
- * builds a process's page tables, has them bound to a device's host PASID, and a device does DMA
- * through both stages: one walk step by step, an invalidation, a page fault served, the unbind, the
- * fault report after it.
+ * builds a process's page tables, puts them into a PASID entry and flushes the PASID cache through
+ * its unit; the flush is trapped, the guest's PASID becomes one of the host's, and a device does
+ * DMA through both stages: one walk step by step, an invalidation, a page fault served, the unbind,
+ * the fault record after it. What the guest does with its unit is in demo_guest.c.
  *
  * Everything shown is read back from where it happened: entries from the tables, bytes from guest
- * memory, steps from the walker's recorder. run_*() fill struct demo; text.c-like functions below
- * only print it.
+ * memory, steps from the walker's recorder, records from the unit's registers. run() fills struct
+ * demo; the functions below it only print it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@
 #include <viommu/viommu.h>
 
 #include "cmd.h"
+#include "demo_guest.h"
 #include "json.h"
 
 #define DEVICE_SID   0x0028 /* 00:05.0 */
@@ -73,9 +75,13 @@ struct demo {
 	struct viommu_domain *dom;
 	struct viommu_device *dev;
 	struct viommu_dma *dma;
+	struct viommu_guest *unit;
+	struct demo_guest guest;
 	struct viommu_hp hp;
 
 	/* What came out. */
+	struct viommu_guest_trap bound, unbound; /* the traps of the two flushes */
+	uint64_t bind_entry[8], bind_flush[2];   /* the guest's entry, its descriptor */
 	uint64_t root, va, page, other_page, late_va, late_page, edit_old, edit_new;
 	uint64_t pe[8];
 	struct viommu_stage second;
@@ -85,9 +91,10 @@ struct demo {
 	struct recorder rec;
 	int walk_ret;
 	struct dma_report write, read, stale, fresh, served, gone;
-	struct viommu_page_request request;
+	uint64_t request[4]; /* as the guest found it in its ring */
+	uint32_t request_hp;
 	unsigned int requests;
-	struct viommu_fault report;
+	uint64_t record[2]; /* the guest's fault record */
 	unsigned int reports;
 	struct viommu_dma_stats stats;
 };
@@ -164,33 +171,68 @@ static int guest_map(struct demo *d, uint64_t va, uint64_t page)
 				  page | FS_TABLE | (level > 1 ? VTD_MASK(VTD_FS_PS) : 0));
 }
 
-/* ---- Callbacks of the host ---- */
+/* The guest's interrupt handler for page requests: it knows the page, maps it and answers. */
+static void page_requests(struct demo *d)
+{
+	uint64_t page = UINT64_C(1) << d->opt.page_lg2, request[4];
+
+	while (demo_guest_request(&d->guest, request)) {
+		uint64_t addr = VTD_GET(request, VTD_PRQ_ADDR) << 12;
+		unsigned int code = VTD_PGRP_INVALID;
+
+		memcpy(d->request, request, sizeof(request));
+		d->requests++;
+		if ((addr & ~(page - 1)) == d->late_va && !guest_map(d, d->late_va, d->late_page))
+			code = VTD_PGRP_SUCCESS;
+		demo_guest_respond(&d->guest, request, code);
+	}
+}
+
+/* ---- Callbacks: from the host to the unit, from the unit to the guest ---- */
+
+static int on_miss(void *ctx, struct viommu_device *dev, uint32_t pasid, struct viommu_fault *fault)
+{
+	struct demo *d = ctx;
+
+	return viommu_guest_miss(d->unit, dev, pasid, fault);
+}
 
 static void on_fault(void *ctx, struct viommu_device *dev, const struct viommu_fault *fault)
 {
 	struct demo *d = ctx;
 
-	(void)dev;
-	d->report = *fault;
-	d->reports++;
+	viommu_guest_fault(d->unit, dev, fault);
 }
 
-/* The guest's kernel: it knows the page, maps it and answers. */
 static void on_page_request(void *ctx, struct viommu_device *dev,
 			    const struct viommu_page_request *req)
 {
 	struct demo *d = ctx;
-	uint64_t page = UINT64_C(1) << d->opt.page_lg2;
-	struct viommu_page_response resp = { .size = sizeof(resp),
-					     .pasid = req->pasid,
-					     .prgi = req->prgi,
-					     .code = VIOMMU_RESPONSE_INVALID };
 
-	d->request = *req;
-	d->requests++;
-	if ((req->addr & ~(page - 1)) == d->late_va && !guest_map(d, d->late_va, d->late_page))
-		resp.code = VIOMMU_RESPONSE_SUCCESS;
-	viommu_host_page_response(dev, &resp);
+	d->request_hp = req->pasid;
+	viommu_guest_page_request(d->unit, dev, req);
+}
+
+/* An interrupt of the unit. The demo has one thread, so the handler runs right here. */
+static void on_message(void *ctx, uint64_t addr, uint32_t data)
+{
+	struct demo *d = ctx;
+
+	(void)addr;
+	if (data == DEMO_GUEST_VECTOR_PAGE)
+		page_requests(d);
+}
+
+static void on_trap(void *ctx, const struct viommu_guest_trap *trap)
+{
+	struct demo *d = ctx;
+
+	if (trap->gp.v != d->opt.gp)
+		return;
+	if (trap->kind == VIOMMU_TRAP_UNBIND)
+		d->unbound = *trap;
+	else
+		d->bound = *trap;
 }
 
 static void on_step(struct viommu_recorder *base, const struct viommu_step *step)
@@ -227,7 +269,15 @@ static int set_up(struct demo *d)
 {
 	struct viommu_host_config hc = {
 		.size = sizeof(hc),
-		.ops = { .ctx = d, .fault = on_fault, .page_request = on_page_request }
+		.ops = { .ctx = d,
+			 .miss = on_miss,
+			 .fault = on_fault,
+			 .page_request = on_page_request },
+	};
+	struct viommu_guest_config gc = {
+		.size = sizeof(gc),
+		.flags = VIOMMU_GUEST_HOST_PASIDS,
+		.ops = { .ctx = d, .message = on_message, .trap = on_trap },
 	};
 	struct viommu_domain_config dc = { .size = sizeof(dc),
 					   .levels = (uint8_t)d->opt.levels,
@@ -255,6 +305,17 @@ static int set_up(struct demo *d)
 	if (ret)
 		return ret;
 	viommu_domain_stage(d->dom, &d->second, &d->did);
+	ret = viommu_guest_new(&gc, d->dom, d->mem, &d->unit);
+	if (!ret)
+		ret = viommu_guest_add_device(d->unit, d->dev, DEVICE_SID);
+	if (ret)
+		return ret;
+	d->guest = (struct demo_guest){
+		.mem = d->mem, .unit = d->unit, .sid = DEVICE_SID, .gp = d->opt.gp
+	};
+	ret = demo_guest_start(&d->guest);
+	if (ret)
+		return ret;
 
 	/* A process: tables in low memory, data above, at random user addresses. */
 	d->next_table = TABLES_FIRST;
@@ -276,28 +337,28 @@ static int set_up(struct demo *d)
 	return 0;
 }
 
+/* The guest binds by an entry in its memory and a flush; what the host made of it is asked then. */
 static int bind(struct demo *d)
 {
 	struct viommu_owner *owner = viommu_domain_owner(d->dom);
-	struct viommu_gpasid_bind b = { .size = sizeof(b),
-					.flags = VIOMMU_GPASID_VALID,
-					.addr_width = d->opt.levels == 5 ? 57 : 48,
-					.gp = { d->opt.gp },
-					.gpgd = d->root };
-	int ret;
+	int ret = 0;
 
 	if (d->opt.hp) {
+		/* The host has its own mind about the number. */
 		d->hp.v = d->opt.hp;
 		ret = viommu_pasid_reserve(owner, d->hp);
-	} else {
-		ret = viommu_pasid_alloc(owner, 1, VIOMMU_PASID_MAX, &d->hp);
+		if (!ret)
+			ret = viommu_pasid_map(owner, (struct viommu_gp){ d->opt.gp }, d->hp);
 	}
+	if (!ret)
+		ret = demo_guest_bind(&d->guest, d->root, d->opt.levels);
 	if (ret)
 		return ret;
-	b.hp = d->hp;
-	ret = viommu_host_bind_gpasid(d->dev, d->dom, &b);
-	if (ret)
-		return ret;
+	if (d->bound.kind != VIOMMU_TRAP_BIND)
+		return d->bound.error ? d->bound.error : -EIO;
+	memcpy(d->bind_entry, d->guest.entry, sizeof(d->bind_entry));
+	memcpy(d->bind_flush, d->guest.flush, sizeof(d->bind_flush));
+	d->hp = d->bound.hp;
 	return viommu_host_pasid_entry(d->dev, d->hp, d->pe);
 }
 
@@ -352,9 +413,6 @@ static void dma_read(struct demo *d, struct dma_report *r, uint64_t addr, const 
 static int run(struct demo *d)
 {
 	uint8_t ours[DATA_BYTES], theirs[DATA_BYTES], late[DATA_BYTES];
-	struct viommu_invalidate inv = { .size = sizeof(inv),
-					 .granularity = VIOMMU_INVALIDATE_RANGE,
-					 .bytes = DATA_BYTES };
 	uint64_t page = UINT64_C(1) << d->opt.page_lg2, offset;
 	struct viommu_dma_result res = { 0 };
 	unsigned int i;
@@ -389,10 +447,7 @@ static int run(struct demo *d)
 	if (ret)
 		return ret;
 	dma_read(d, &d->stale, d->va, ours);
-	inv.hp = d->hp;
-	inv.addr = d->va & ~(page - 1);
-	inv.bytes = page;
-	ret = viommu_host_invalidate(d->host, d->dom, &inv);
+	ret = demo_guest_flush(&d->guest, d->va, d->opt.page_lg2);
 	if (ret)
 		return ret;
 	dma_read(d, &d->fresh, d->va, theirs);
@@ -404,16 +459,21 @@ static int run(struct demo *d)
 	dma_read(d, &d->served, d->late_va, late);
 
 	viommu_dma_stats(d->dma, &d->stats);
-	ret = viommu_host_unbind_gpasid(d->dev, d->hp);
+	/* Faults that --entry made are none of what follows. */
+	while (demo_guest_fault(&d->guest, d->record))
+		;
+	ret = demo_guest_unbind(&d->guest);
 	if (ret)
 		return ret;
-	d->reports = 0;
 	dma_read(d, &d->gone, d->va, theirs);
+	while (demo_guest_fault(&d->guest, d->record))
+		d->reports++;
 	return 0;
 }
 
 static void tear_down(struct demo *d)
 {
+	viommu_guest_free(d->unit);
 	viommu_dma_free(d->dma);
 	viommu_host_free(d->host);
 	viommu_mem_free(d->mem);
@@ -423,7 +483,8 @@ static void tear_down(struct demo *d)
 static bool as_told(const struct demo *d)
 {
 	bool after = d->gone.ret == VIOMMU_FAULTED && d->reports == 1 && d->fresh.equal &&
-		     d->served.equal && d->requests >= 1;
+		     d->served.equal && d->requests >= 1 && d->unbound.kind == VIOMMU_TRAP_UNBIND &&
+		     VTD_GET(d->record, VTD_FRCD_PASID) == d->opt.gp;
 
 	if (d->opt.edit_level)
 		return d->gone.ret == VIOMMU_FAULTED;
@@ -487,6 +548,32 @@ static json_t *json_steps(const struct demo *d)
 	return a;
 }
 
+static json_t *json_trap(const struct viommu_guest_trap *t)
+{
+	static const char *const kinds[] = { "none", "bind", "rebind", "unbind", "refused" };
+	json_t *o = json_object();
+
+	cmd_json_set(o, "kind", json_string(kinds[t->kind % 5]));
+	cmd_json_set(o, "cause",
+		     json_string(t->cause == VIOMMU_TRAP_PASID_CACHE ? "PASID cache" : "other"));
+	cmd_json_set(o, "gpasid", json_integer(t->gp.v));
+	cmd_json_set(o, "hpasid", json_integer(t->hp.v));
+	cmd_json_set(o, "domain_id", json_integer(t->did));
+	return o;
+}
+
+/* The guest's fault record, decoded. */
+static json_t *json_record(const uint64_t record[2])
+{
+	json_t *o = json_object();
+
+	cmd_json_set(o, "reason", json_integer((json_int_t)VTD_GET(record, VTD_FRCD_FR)));
+	cmd_json_set(o, "sid", json_integer((json_int_t)VTD_GET(record, VTD_FRCD_SID)));
+	cmd_json_set(o, "pasid", json_integer((json_int_t)VTD_GET(record, VTD_FRCD_PASID)));
+	cmd_json_set(o, "address", cmd_json_hex(record[0] & VTD_MASK(VTD_FRCD_FI)));
+	return o;
+}
+
 static int print_json(const struct demo *d)
 {
 	json_t *o = json_object(), *b = json_object(), *w = json_object(), *dma, *pf, *entry;
@@ -505,6 +592,16 @@ static int print_json(const struct demo *d)
 	for (i = 0; i < 8; i++)
 		cmd_json_add(entry, cmd_json_hex(d->pe[i]));
 	cmd_json_set(b, "pasid_entry", entry);
+	entry = json_array();
+	for (i = 0; i < 8; i++)
+		cmd_json_add(entry, cmd_json_hex(d->bind_entry[i]));
+	cmd_json_set(b, "guest_pasid_entry", entry);
+	cmd_json_set(b, "guest_pasid_entry_address", cmd_json_hex(d->guest.entry_addr));
+	entry = json_array();
+	for (i = 0; i < 2; i++)
+		cmd_json_add(entry, cmd_json_hex(d->bind_flush[i]));
+	cmd_json_set(b, "flush", entry);
+	cmd_json_set(b, "trap", json_trap(&d->bound));
 	cmd_json_set(o, "bind", b);
 
 	cmd_json_set(w, "address", cmd_json_hex(d->va));
@@ -532,12 +629,16 @@ static int print_json(const struct demo *d)
 	cmd_json_set(o, "invalidation", pf);
 	pf = json_dma(&d->served);
 	cmd_json_set(pf, "requests", json_integer(d->requests));
-	cmd_json_set(pf, "request_address", cmd_json_hex(d->request.addr));
-	cmd_json_set(pf, "request_gpasid", json_integer(d->request.gp.v));
-	cmd_json_set(pf, "group", json_integer(d->request.prgi));
+	cmd_json_set(pf, "request_address", cmd_json_hex(VTD_GET(d->request, VTD_PRQ_ADDR) << 12));
+	cmd_json_set(pf, "request_gpasid",
+		     json_integer((json_int_t)VTD_GET(d->request, VTD_PRQ_PASID)));
+	cmd_json_set(pf, "request_hpasid", json_integer(d->request_hp));
+	cmd_json_set(pf, "group", json_integer((json_int_t)VTD_GET(d->request, VTD_PRQ_PRGI)));
 	cmd_json_set(o, "page_fault", pf);
 	pf = json_dma(&d->gone);
 	cmd_json_set(pf, "reports", json_integer(d->reports));
+	cmd_json_set(pf, "record", d->reports ? json_record(d->record) : json_null());
+	cmd_json_set(pf, "trap", json_trap(&d->unbound));
 	cmd_json_set(o, "after_unbind", pf);
 	if (!o || json_dumpf(o, stdout, JSON_INDENT(2)) || putchar('\n') == EOF) {
 		json_decref(o);
@@ -575,24 +676,30 @@ static void print_fields(const char *table, const uint64_t *words, unsigned int 
 	}
 }
 
-static void print_picture(const struct demo *d, const struct cmd_colour *c)
+/* Words of an entry with their fields. */
+static void print_entry(const char *table, const uint64_t *words, unsigned int nr,
+			const char *indent, const struct cmd_colour *c)
 {
 	unsigned int i;
 
+	for (i = 0; i < nr; i++) {
+		printf("%sqw%u %016" PRIx64 "  %s", indent, i, words[i], c->dim);
+		print_fields(table, words, i);
+		printf("%s\n", c->off);
+	}
+}
+
+static void print_picture(const struct demo *d, const struct cmd_colour *c)
+{
 	title(c, "The system");
 	printf("  Guest   process's page tables (first stage, %u levels)   root GPA %s%#" PRIx64
 	       "%s\n",
 	       d->opt.levels, c->mark, d->root, c->off);
-	printf("            |  bound as guest PASID %s%u%s\n", c->mark, d->opt.gp, c->off);
-	printf("  --------- | ------------------------------------------------------------\n");
+	printf("            |  PASID entry %s%u%s, then a flush of the PASID cache\n", c->mark,
+	       d->opt.gp, c->off);
+	printf("  --------- | --- the flush is trapped -----------------------------------\n");
 	printf("  Host      v  guest PASID %s%u%s -> host PASID %s%u%s, device 00:05.0\n", c->mark,
 	       d->opt.gp, c->off, c->mark, d->hp.v, c->off);
-	printf("          PASID entry:\n");
-	for (i = 0; i < 3; i++) {
-		printf("            qw%u %016" PRIx64 "  %s", i, d->pe[i], c->dim);
-		print_fields("VTD_PE", d->pe, i);
-		printf("%s\n", c->off);
-	}
 	printf("            first stage   GVA -> GPA  the guest's own tables, root GPA %#" PRIx64
 	       "\n",
 	       d->root);
@@ -600,6 +707,21 @@ static void print_picture(const struct demo *d, const struct cmd_colour *c)
 	       " MiB of VM memory, %u levels, root HPA "
 	       "%#" PRIx64 "\n",
 	       d->guest_bytes >> 20, d->second.levels, d->second.root);
+}
+
+static void print_trap(const struct demo *d, const struct cmd_colour *c)
+{
+	title(c, "The trap");
+	printf("  the guest writes PASID entry %u, at GPA %#" PRIx64 "\n", d->opt.gp,
+	       d->guest.entry_addr);
+	print_entry("VTD_PE", d->bind_entry, 3, "      ", c);
+	printf("  and puts a PASID-cache invalidation into its queue\n");
+	print_entry("VTD_IQ_PC", d->bind_flush, 1, "      ", c);
+	printf("  the unit has no shadow of it: %sbind%s, guest PASID %s%u%s -> host PASID "
+	       "%s%u%s\n",
+	       c->good, c->off, c->mark, d->bound.gp.v, c->off, c->mark, d->bound.hp.v, c->off);
+	printf("  the host's PASID entry %u, nested on the VM's memory\n", d->hp.v);
+	print_entry("VTD_PE", d->pe, 3, "      ", c);
 }
 
 static void print_fault(const struct viommu_fault *f, const struct cmd_colour *c)
@@ -656,6 +778,7 @@ static int print_text(const struct demo *d)
 	struct cmd_colour c = cmd_colour(stdout);
 
 	print_picture(d, &c);
+	print_trap(d, &c);
 
 	title(&c, "One address, every read");
 	if (d->opt.edit_level)
@@ -682,19 +805,32 @@ static int print_text(const struct demo *d)
 	printf("  entry changed to GPA %#" PRIx64 "; not yet invalidated\n", d->other_page);
 	print_dma("device reads", &d->stale, "still the old page: the translation is cached",
 		  "the new page", &c);
-	printf("  invalidation of that page in host PASID %u\n", d->hp.v);
+	printf("  PASID-IOTLB invalidation of that page in guest PASID %u, host PASID %u\n",
+	       d->opt.gp, d->hp.v);
 	print_dma("device reads", &d->fresh, "the new page", "not the new page", &c);
 
 	title(&c, "A page that is not there yet");
 	if (d->requests)
-		printf("  page request: PASID %u (guest's %u), address %#" PRIx64
+		printf("  page request: PASID %u (host's %u), address %#" PRIx64
 		       ", group %u; the guest maps it and answers\n",
-		       d->request.pasid, d->request.gp.v, d->request.addr, d->request.prgi);
+		       (unsigned int)VTD_GET(d->request, VTD_PRQ_PASID), d->request_hp,
+		       VTD_GET(d->request, VTD_PRQ_ADDR) << 12,
+		       (unsigned int)VTD_GET(d->request, VTD_PRQ_PRGI));
 	print_dma("device reads", &d->served, "equal, after the page came", "different", &c);
 
 	title(&c, "Unbind");
+	printf("  the guest clears entry %u and flushes: %s, host PASID %u\n", d->opt.gp,
+	       d->unbound.kind == VIOMMU_TRAP_UNBIND ? "unbind" : "nothing: WRONG",
+	       d->unbound.hp.v);
 	print_dma("the same DMA", &d->gone, "it still works: WRONG", "it still works: WRONG", &c);
-	printf("  faults reported to the guest's side: %u\n", d->reports);
+	if (d->reports)
+		printf("  the guest's fault record: reason %02xh, source 00:%02x.%u, PASID %u, "
+		       "address %#" PRIx64 "\n",
+		       (unsigned int)VTD_GET(d->record, VTD_FRCD_FR),
+		       (unsigned int)VTD_GET(d->record, VTD_FRCD_SID) >> 3 & 31,
+		       (unsigned int)VTD_GET(d->record, VTD_FRCD_SID) & 7,
+		       (unsigned int)VTD_GET(d->record, VTD_FRCD_PASID),
+		       d->record[0] & VTD_MASK(VTD_FRCD_FI));
 	printf("\n%sseed %#" PRIx64 " (--seed repeats this run's addresses and data)%s\n", c.dim,
 	       d->opt.seed, c.off);
 	if (!as_told(d))

@@ -33,8 +33,8 @@ static const char name[] = "inspect";
 static void print_help(void)
 {
 	printf("usage: viommu inspect [--json] SOCKET\n\n"
-	       "Shows the unit and the devices of a running 'viommu serve' or 'viommu vm'. SOCKET is\n"
-	       "its control socket, or the folder that holds it.\n\n"
+	       "Shows the unit and the devices of a running 'viommu serve' or 'viommu vm'.\n"
+	       "SOCKET is its control socket, or the folder that holds it.\n\n"
 	       "  --json    print what the socket answers, one line of JSON\n");
 }
 

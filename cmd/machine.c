@@ -244,7 +244,8 @@ static void machine_placed(void *ctx, uint64_t registers)
 		m->warned = true;
 		fprintf(stderr,
 			"viommu %s: error: the firmware put the unit's registers at %#llx, the "
-			"DMAR table says %#llx: the guest will not find them; start again with --registers %#llx\n",
+			"DMAR table says %#llx: the guest will not find them; "
+			"start again with --registers %#llx\n",
 			m->options->command, (unsigned long long)registers,
 			(unsigned long long)m->registers, (unsigned long long)registers);
 	}

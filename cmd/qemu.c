@@ -280,10 +280,10 @@ static int machine_word(const char *command, const char *text, struct qemu_args 
 		value = name == buf ? buf + strlen(buf) + 1 : buf;
 		implied = NULL;
 		if (!strcmp(name, "memory-backend"))
-			ret = cmd_usage(
-				command,
-				"-machine memory-backend=%s: the memory is made here, shared, of the size of -m",
-				value);
+			ret = cmd_usage(command,
+					"-machine memory-backend=%s: the memory is made here, "
+					"shared, of the size of -m",
+					value);
 		else if (strcmp(name, "type") != 0)
 			continue;
 		else if (strcmp(value, "q35") != 0 && strncmp(value, "pc-q35", 6) != 0 &&

@@ -680,6 +680,10 @@ static json_t *stats(struct report *r)
 	put(r, object, "host_memory",
 	    COUNTS(r, { "pasid_tables", h.pasid_tables }, { "pasid_records", h.pasid_records },
 		   { "second_stage", h.second_stage }, { "dma", h.dma }, { "other", h.other }));
+	put(r, object, "caches",
+	    COUNTS(r, { "misses", s.dma.misses }, { "walks", s.dma.walks },
+		   { "entries_read", s.dma.reads }, { "faults", s.dma.faults },
+		   { "page_requests", s.dma.page_requests }));
 	put(r, object, "server",
 	    COUNTS(r, { "functions", s.functions }, { "clients", s.clients }, { "maps", s.maps },
 		   { "workers", s.workers }, { "messages", s.messages }, { "errors", s.errors },

@@ -15,8 +15,9 @@ static const char name[] = "serve";
 static void print_help(void)
 {
 	printf("usage: viommu serve [OPTION...]\n\n"
-	       "Serves an IOMMU and its devices to one VM and prints the arguments for QEMU 10.1 or\n"
-	       "later. Goes on when the VM ends: the next one may come. SIGINT or SIGTERM ends it.\n\n"
+	       "Serves an IOMMU and its devices to one VM and prints the arguments for QEMU 10.1\n"
+	       "or later. Goes on when the VM ends: the next one may come. SIGINT or SIGTERM ends\n"
+	       "it.\n\n"
 	       "%s"
 	       "  --registers ADDRESS    where the guest's firmware puts the unit's registers\n"
 	       "                         (default 0xfebe0000; 'viommu vm' finds out by itself)\n"

@@ -3,9 +3,9 @@
  * viommu vm: the unit, its devices and the QEMU that uses them, in one command.
  *
  *	1. find a fit QEMU, read what of the user's arguments matters
- *	2. probe: the same machine is started without a console until its firmware has put the unit's
- *	   registers somewhere; then it is killed, before it runs anything else: QEMU waits for our
- *	   answer to that very access
+ *	2. probe: the same machine is started without a console until its firmware has put the
+ *	   unit's registers somewhere; then it is killed, before it runs anything else: QEMU waits
+ *	   for our answer to that very access
  *	3. DMAR with that address, the server, and QEMU with our terminal
  *
  * The server runs until QEMU has ended, also while QEMU shuts down: its functions say goodbye over
@@ -58,11 +58,11 @@ static volatile pid_t signal_child;       /* 0: none, or about to be waited for 
 static void print_help(void)
 {
 	printf("usage: viommu vm [OPTION...] -- QEMU-ARGUMENT...\n\n"
-	       "Starts QEMU with an IOMMU and devices of viommu, and ends when it ends, with its exit\n"
-	       "status. Memory is made here, of the size of QEMU's -m (1G if there is none).\n\n"
+	       "Starts QEMU with an IOMMU and devices of viommu, and ends when it ends, with its\n"
+	       "exit status. Memory is made here, of the size of QEMU's -m (1G without one).\n\n"
 	       "%s"
-	       "  --registers ADDRESS    where the guest's firmware puts the unit's registers; without\n"
-	       "                         it, a short start of the same machine finds out\n"
+	       "  --registers ADDRESS    where the guest's firmware puts the unit's registers;\n"
+	       "                         without it, a short start of the same machine finds out\n"
 	       "  --qemu PATH            QEMU 10.1 or later (default: $VIOMMU_QEMU, else\n"
 	       "                         qemu-system-x86_64 in PATH)\n"
 	       "  --dry-run              print the QEMU command, start nothing\n",
@@ -253,10 +253,10 @@ static int probe_failed(int status, int err)
 
 	last_line(err, line, sizeof(line));
 	if (signal_late)
-		return cmd_error(
-			name,
-			"the firmware has not placed the unit's registers in %u seconds; --registers ADDRESS goes without asking it%s%s",
-			PROBE_S, *line ? "; QEMU said: " : "", line);
+		return cmd_error(name,
+				 "the firmware has not placed the unit's registers in %u seconds; "
+				 "--registers ADDRESS goes without asking it%s%s",
+				 PROBE_S, *line ? "; QEMU said: " : "", line);
 	if (*line)
 		return cmd_error(name, "QEMU ended: %s", line);
 	if (WIFSIGNALED(status))

@@ -132,6 +132,10 @@ struct viommu_server_stats {
 	uint64_t messages;   /* received */
 	uint64_t errors;     /* error replies and connections closed for what they sent */
 	uint64_t interrupts; /* eventfds signalled, messages sent */
+	/*
+	 * of all workers' DMA objects since they were made, up to the pieces of work that are done
+	 */
+	struct viommu_dma_stats dma;
 };
 VIOMMU_API void viommu_server_stats(struct viommu_server *server, struct viommu_server_stats *out);
 

@@ -39,9 +39,17 @@
  *	viommu_guest_miss, _fault, _page_request        from the host's callbacks, on DMA threads
  *	viommu_guest_* for inspection                   any thread
  * Callbacks of struct viommu_guest_ops are called with no lock held, but `trap`, which is called
- * under the unit's lock and must not call the unit. When viommu_guest_write() of the invalidation
+ * under the unit's lock and must not call the unit. A device's own invalidate callback
+ * (struct viommu_device_config) may run under it as well: it must neither do DMA nor wait for a
+ * thread that is inside of a DMA call. When viommu_guest_write() of the invalidation
  * queue's tail returns, either every descriptor up to it has been carried out, or `kick` was called
  * and the rest waits for viommu_guest_run(): work is bounded per call.
+ *
+ * Choices where the specification leaves one: nothing absent is cached, with caching mode on
+ * neither; a PASID-selective invalidation looks at the PASID on every device and under any domain
+ * id; faults of one source are not merged; a reserved page group response code ends the group like
+ * Invalid Request; PWSNP 0 does not keep accessed bits from being set (walks of this host always
+ * snoop); with translation off requests with PASID end, and nothing is recorded.
  *
  * Nothing here knows time or threads: page requests that nobody answers are the host's
  * viommu_host_expire_page_requests().
@@ -111,7 +119,7 @@ struct viommu_guest_ops {
 #define VIOMMU_GUEST_CM 0x1u /* announce caching mode (CAP.CM) whatever the profile says */
 /*
  * A guest PASID is served by a host PASID that the allocator chooses; otherwise by the same number
- * (identity).
+ * (identity), which another VM on the same host may have taken: then it does not bind.
  */
 #define VIOMMU_GUEST_HOST_PASIDS 0x2u
 
@@ -200,7 +208,9 @@ VIOMMU_API void viommu_guest_page_request(struct viommu_guest *guest, struct vio
 /*
  * The host PASID that DMA of this guest has to carry when the guest says gp: the same number, or
  * with VIOMMU_GUEST_HOST_PASIDS the one that is mapped; one that has none yet gets one (bounded by
- * the domain's quota). 0; -EINVAL (beyond 20 bits); -ENOSPC, -EDQUOT, -ENOMEM.
+ * the domain's quota), which it keeps until a reset, bound or not. A mapping that the owner made
+ * himself (viommu_pasid_map()) is taken. 0; -EINVAL (beyond 20 bits; 0 without HOST_PASIDS, since
+ * the host's PASID 0 stands for requests without); -ENOSPC, -EDQUOT, -ENOMEM.
  */
 VIOMMU_API int viommu_guest_pasid_to_host(struct viommu_guest *guest, struct viommu_gp gp,
 					  struct viommu_hp *out);

@@ -126,8 +126,9 @@ VIOMMU_API uint64_t viommu_host_default_cap(void);
 VIOMMU_API uint64_t viommu_host_default_ecap(void);
 
 /*
- * config may be NULL. 0, -EINVAL (a value out of range or a capability that the host lacks),
- * -ENOMEM.
+ * config may be NULL. 0, -EINVAL (a value out of range, a capability that the host lacks, or one
+ * that needs another it was not given), -ENOMEM. Without ECAP.SSTS it has SAGAW 0, whatever cap
+ * says.
  */
 VIOMMU_API int viommu_host_new(const struct viommu_host_config *config, struct viommu_host **out);
 /*

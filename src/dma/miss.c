@@ -103,7 +103,7 @@ int viommu__dma_path(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 			fence_acquire();
 			if (load_relaxed(&rec->gen) != gen)
 				continue;
-		} else if (ret == 0) {
+		} else if (ret == 0 && !out->path.interrupt && !out->path.zero_read) {
 			continue; /* its table was made while we looked */
 		}
 		out->rec_gen = gen;

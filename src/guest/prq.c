@@ -127,6 +127,9 @@ void viommu_guest_page_request(struct viommu_guest *guest, struct viommu_device 
 {
 	uint32_t gp = VIOMMU_NO_PASID;
 	unsigned int answer = VIOMMU_RESPONSE_INVALID;
+	/* VTD-PRI-04: a stop marker asks for no response. */
+	bool marker = (req->flags & VIOMMU_PAGE_REQUEST_PASID) &&
+		      !(req->access & (VIOMMU_READ | VIOMMU_WRITE));
 	struct unit_device *d;
 	struct unit_out out;
 
@@ -140,7 +143,7 @@ void viommu_guest_page_request(struct viommu_guest *guest, struct viommu_device 
 	else
 		guest->stats.page_requests_lost++;
 	viommu__guest_leave(guest, &out);
-	if (answer != ADMITTED && (req->flags & VIOMMU_PAGE_REQUEST_LAST))
+	if (answer != ADMITTED && !marker && (req->flags & VIOMMU_PAGE_REQUEST_LAST))
 		respond(dev, req->flags & VIOMMU_PAGE_REQUEST_PASID ? req->pasid : VIOMMU_NO_PASID,
 			req->prgi, (uint16_t)answer);
 }

@@ -55,14 +55,21 @@ static int config_check(const struct viommu_host_config *c)
 			return -EINVAL;
 		cap &= ~mask;
 	}
+	if (!VTD_GET(&c->cap, VTD_CAP_MGAW) || VTD_GET(&c->cap, VTD_CAP_SSLPS) == 2)
+		return -EINVAL;
 	if (VTD_GET(&ecap, VTD_ECAP_PSS) > 19)
 		return -EINVAL;
 	if ((cap & ~max_cap) || (ecap & ~(max_ecap | VTD_MASK(VTD_ECAP_PSS))))
 		return -EINVAL;
 	if ((ecap & need) != need)
 		return -EINVAL;
+	/* What needs what, of the capabilities that it may lack (VTD-CAP-26, 27, 31, 38). */
 	if (VTD_GET(&ecap, VTD_ECAP_NEST) &&
 	    (!VTD_GET(&ecap, VTD_ECAP_SSTS) || !VTD_GET(&ecap, VTD_ECAP_FSTS)))
+		return -EINVAL;
+	if ((VTD_GET(&ecap, VTD_ECAP_PRS) && !VTD_GET(&ecap, VTD_ECAP_DT)) ||
+	    (VTD_GET(&ecap, VTD_ECAP_EAFS) && !VTD_GET(&ecap, VTD_ECAP_FSTS)) ||
+	    (VTD_GET(&ecap, VTD_ECAP_SSADS) && !VTD_GET(&ecap, VTD_ECAP_SSTS)))
 		return -EINVAL;
 	return 0;
 }
@@ -130,6 +137,8 @@ int viommu_host_new(const struct viommu_host_config *config, struct viommu_host 
 		goto fail_root;
 	}
 	host->unit.cap = c.cap;
+	if (!VTD_GET(&c.ecap, VTD_ECAP_SSTS)) /* VTD-CAP-06 */
+		VTD_SET(&host->unit.cap, VTD_CAP_SAGAW, 0);
 	host->unit.ecap = c.ecap;
 	host->unit.ver = c.ver;
 	host->unit.haw = c.haw;

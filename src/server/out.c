@@ -55,9 +55,12 @@ void viommu__out_put(struct viommu__port *port, const void *head, size_t head_by
 
 	if (load_relaxed(&port->broken))
 		return;
-	if (out->to - out->from + bytes > port->server->config.max_queued ||
-	    !make_room(out, bytes)) {
-		viommu__port_break(port);
+	if (out->to - out->from + bytes > port->server->config.max_queued) {
+		viommu__port_break(port, "it does not read");
+		return;
+	}
+	if (!make_room(out, bytes)) {
+		viommu__port_break(port, "out of memory");
 		return;
 	}
 	put(out, head, head_bytes);
@@ -77,7 +80,7 @@ void viommu__out_send(struct viommu__port *port)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
-			viommu__port_break(port);
+			viommu__port_break(port, "it can't be written to");
 			return;
 		}
 		if (n < 0)

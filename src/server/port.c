@@ -60,7 +60,8 @@ static void hang_up(struct viommu__port *port)
 	viommu_pci_reset(port->function.pci);
 	viommu__port_unmap_all(port);
 	server->clients--;
-	viommu__server_log(server, VIOMMU_SERVER_INFO, "%s: client went", port->socket.path);
+	viommu__server_log(server, VIOMMU_SERVER_INFO, "%s: client went: %s", port->socket.path,
+			   port->why);
 	if (port->function.disconnected)
 		port->function.disconnected(port->function.ctx, port->function.pci);
 	viommu__server_unpark(server);
@@ -122,7 +123,7 @@ static bool receive(struct viommu__port *port)
 	if (n == -EAGAIN || n == -EINTR)
 		return false;
 	if (n <= 0) {
-		viommu__port_finish(port);
+		viommu__port_finish(port, "end of the stream");
 		return false;
 	}
 	port->in_to += (size_t)n;
@@ -132,7 +133,7 @@ static bool receive(struct viommu__port *port)
 		while (nr)
 			close(fds[--nr]);
 		port->server->errors++;
-		viommu__port_finish(port);
+		viommu__port_finish(port, "descriptors twice for one message");
 		return false;
 	}
 	memcpy(port->fds, fds, nr * sizeof(*fds));
@@ -155,10 +156,7 @@ static bool next(struct viommu__port *port, uint32_t *cost)
 	err = viommu__vfu_header(p, have, &h);
 	if (err == -EPROTO) {
 		port->server->errors++;
-		viommu__server_log(port->server, VIOMMU_SERVER_WARNING,
-				   "%s: a message of %u bytes: connection closed",
-				   port->socket.path, h.size);
-		viommu__port_finish(port);
+		viommu__port_finish(port, "a message of impossible size");
 	}
 	if (err || have < h.size)
 		return false;
@@ -228,6 +226,7 @@ static int greet(struct viommu__port *port, int fd)
 	port->client.fd = fd;
 	port->writing = false;
 	store_relaxed(&port->broken, false);
+	port->why = "the server ends";
 	err = viommu__server_watch(port->server, &port->client, EPOLLIN);
 	if (err)
 		port->client.fd = -1;
@@ -276,8 +275,7 @@ void viommu__port_tick(struct viommu__port *port)
 	if (port->client.fd < 0 || port->negotiated || ++port->age <= SERVER_PATIENCE)
 		return;
 	port->server->errors++;
-	viommu__server_log(port->server, VIOMMU_SERVER_WARNING, "%s: client said nothing",
-			   port->socket.path);
+	viommu__port_finish(port, "it said no version");
 	hang_up(port);
 }
 
@@ -332,6 +330,15 @@ void viommu__port_run(struct viommu__port *port)
 
 /* ---- Objects */
 
+static void port_destroy(struct viommu__port *port)
+{
+	viommu__irqs_free(&port->irqs);
+	pthread_cond_destroy(&port->pool.cond);
+	pthread_mutex_destroy(&port->pool.lock);
+	pthread_mutex_destroy(&port->lock);
+	viommu__free(port);
+}
+
 int viommu__port_new(struct viommu_server *server, const struct viommu_server_function *function,
 		     struct viommu__port **out)
 {
@@ -363,8 +370,7 @@ int viommu__port_new(struct viommu_server *server, const struct viommu_server_fu
 	if (!err)
 		err = viommu__socket_listen(&port->socket, function->path);
 	if (err) {
-		viommu__irqs_free(&port->irqs);
-		viommu__free(port);
+		port_destroy(port);
 		return err;
 	}
 	/* The caller's string may end with the call. */
@@ -391,9 +397,5 @@ void viommu__port_free(struct viommu__port *port)
 	viommu_pci_set_vmm(port->function.pci, &nobody);
 	viommu__server_unwatch(port->server, &port->listener);
 	viommu__socket_close(&port->socket);
-	viommu__irqs_free(&port->irqs);
-	pthread_cond_destroy(&port->pool.cond);
-	pthread_mutex_destroy(&port->pool.lock);
-	pthread_mutex_destroy(&port->lock);
-	viommu__free(port);
+	port_destroy(port);
 }

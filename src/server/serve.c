@@ -8,7 +8,9 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/socket.h>
+#include <sys/vfs.h>
 
 #include "base/atomic.h"
 #include "base/bits.h"
@@ -27,18 +29,21 @@ struct call {
 	uint32_t cost;
 };
 
-void viommu__port_break(struct viommu__port *port)
+void viommu__port_break(struct viommu__port *port, const char *why)
 {
+	if (load_relaxed(&port->broken))
+		return;
+	port->why = why;
 	store_relaxed(&port->broken, true);
 	/* So that epoll reports it, whichever thread this is. */
 	shutdown(port->client.fd, SHUT_RDWR);
 }
 
-void viommu__port_finish(struct viommu__port *port)
+void viommu__port_finish(struct viommu__port *port, const char *why)
 {
 	pthread_mutex_lock(&port->lock);
 	viommu__out_send(port);
-	viommu__port_break(port);
+	viommu__port_break(port, why);
 	pthread_mutex_unlock(&port->lock);
 }
 
@@ -94,6 +99,17 @@ static int serve_version(struct call *call)
 
 /* ---- Maps */
 
+/*
+ * A file behind which a process stands (FUSE) would let that process decide how long an access
+ * takes, also one of this loop.
+ */
+static bool is_served_by_somebody(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) || fs.f_type == FUSE_SUPER_MAGIC;
+}
+
 static int serve_map(struct call *call)
 {
 	struct viommu__port *port = call->port;
@@ -105,6 +121,8 @@ static int serve_map(struct call *call)
 	call->cost += COST_MAP;
 	if (call->nr_fds > 1)
 		return EINVAL;
+	if (call->nr_fds && is_served_by_somebody(call->fds[0]))
+		return EACCES;
 	err = viommu__maps_prepare(&port->maps, entry.addr, entry.last, &at);
 	/*
 	 * Without a descriptor (firmware, BARs, private memory): there is nothing we could access.
@@ -453,6 +471,6 @@ uint32_t viommu__port_serve(struct viommu__port *port, const uint8_t *p,
 	refuse(port, h, err < 0 ? -err : err);
 	/* Without a version nothing that follows has a meaning. */
 	if (first)
-		viommu__port_finish(port);
+		viommu__port_finish(port, "no common version");
 	return call.cost;
 }

@@ -313,6 +313,7 @@ void viommu_server_stats(struct viommu_server *server, struct viommu_server_stat
 		stats.functions++;
 		stats.maps += port->maps.nr;
 		stats.workers += port->pool.nr;
+		viommu__pool_stats(&port->pool, &stats.dma);
 	}
 	/* A caller of an older header has less room. */
 	memcpy(out, &stats, min_u64(out->size, sizeof(stats)));

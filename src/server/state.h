@@ -108,9 +108,10 @@ struct viommu__port {
 	pthread_mutex_t lock;
 	struct viommu__out out;
 	struct viommu__irqs irqs;
-	bool broken;  /* atomic, set under lock: can't go on, the loop is to close it */
-	bool writing; /* EPOLLOUT is on */
-	bool open;    /* the version is agreed on: the function may send */
+	bool broken;     /* atomic, set under lock: can't go on, the loop is to close it */
+	bool writing;    /* EPOLLOUT is on */
+	bool open;       /* the version is agreed on: the function may send */
+	const char *why; /* it is broken */
 
 	uint32_t kicked; /* atomic; a function without workers has something to do */
 	struct viommu__pool pool;
@@ -213,10 +214,13 @@ void viommu__port_tick(struct viommu__port *port);
 uint32_t viommu__port_serve(struct viommu__port *port, const uint8_t *p,
 			    const struct viommu__vfu_header *h, int *fds, unsigned int nr_fds,
 			    bool fds_lost);
-/* The connection can't go on: no more is read from it, and the loop closes it. Under port.lock. */
-void viommu__port_break(struct viommu__port *port);
+/*
+ * The connection can't go on: no more is read from it, and the loop closes it. Under port.lock. why
+ * goes into the log.
+ */
+void viommu__port_break(struct viommu__port *port, const char *why);
 /* The same when what was said so far is still to be answered. Not under port.lock. */
-void viommu__port_finish(struct viommu__port *port);
+void viommu__port_finish(struct viommu__port *port, const char *why);
 /* Every map of the client is removed from the memory and forgotten. */
 void viommu__port_unmap_all(struct viommu__port *port);
 
@@ -251,6 +255,8 @@ int viommu__pool_start(struct viommu__port *port);
 void viommu__pool_kick(struct viommu__pool *pool);
 void viommu__pool_init(struct viommu__pool *pool);
 void viommu__pool_stop(struct viommu__pool *pool);
+/* Adds what its workers have counted. */
+void viommu__pool_stats(const struct viommu__pool *pool, struct viommu_dma_stats *sum);
 
 /* ---- control.c */
 

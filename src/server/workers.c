@@ -27,6 +27,7 @@ struct viommu__worker {
 	struct viommu__port *port;
 	struct viommu_dma *dma;
 	pthread_t thread;
+	struct viommu_dma_stats told; /* members atomic: written by the worker alone */
 };
 
 void viommu__pool_init(struct viommu__pool *pool)
@@ -45,6 +46,34 @@ void viommu__pool_kick(struct viommu__pool *pool)
 	pthread_mutex_unlock(&pool->lock);
 }
 
+/* The counts are the worker's own, so it is the one to copy them to where others may look. */
+static void tell(struct viommu__worker *worker)
+{
+	struct viommu_dma_stats s;
+
+	viommu_dma_stats(worker->dma, &s);
+	store_relaxed(&worker->told.misses, s.misses);
+	store_relaxed(&worker->told.walks, s.walks);
+	store_relaxed(&worker->told.reads, s.reads);
+	store_relaxed(&worker->told.faults, s.faults);
+	store_relaxed(&worker->told.page_requests, s.page_requests);
+}
+
+void viommu__pool_stats(const struct viommu__pool *pool, struct viommu_dma_stats *sum)
+{
+	uint32_t i;
+
+	for (i = 0; i < pool->nr; i++) {
+		const struct viommu_dma_stats *s = &pool->worker[i].told;
+
+		sum->misses += load_relaxed(&s->misses);
+		sum->walks += load_relaxed(&s->walks);
+		sum->reads += load_relaxed(&s->reads);
+		sum->faults += load_relaxed(&s->faults);
+		sum->page_requests += load_relaxed(&s->page_requests);
+	}
+}
+
 static void *work(void *arg)
 {
 	struct viommu__worker *worker = arg;
@@ -55,7 +84,7 @@ static void *work(void *arg)
 	while (!load_acquire(&pool->stop)) {
 		seen = load_seqcst(&pool->kicks);
 		while (!load_acquire(&pool->stop) && viommu_pci_run(pci, worker->dma))
-			;
+			tell(worker);
 		pthread_mutex_lock(&pool->lock);
 		fetch_add(&pool->sleepers, 1);
 		while (load_seqcst(&pool->kicks) == seen && !load_acquire(&pool->stop))
@@ -85,6 +114,8 @@ static int start_one(struct viommu__worker *worker)
 	pthread_sigmask(SIG_SETMASK, &block, &old);
 	err = pthread_create(&worker->thread, NULL, work, worker);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!err)
+		pthread_setname_np(worker->thread, "viommu-worker");
 	return -err;
 }
 

@@ -25,7 +25,8 @@
 
 #include <stdint.h>
 
-/* clang-format off: the lists read better as they are */
+/* clang-format off */
+/* The lists read better as they are. */
 
 /* Type 0 header, 64 bytes at 0. What BAR registers store depends on the function. */
 #define PCIE_HDR_FIELDS(F)                                                     \

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """abi.py ROOT CHECK [ARGUMENT...]
 
-Checks of what a program that links libviommu depends on:
+Checks of what a program that links libviommu or libviommu-server depends on:
 
-  exports  SHARED STATIC   the shared library exports exactly the names of src/libviommu.map, each is
-                           declared with VIOMMU_API in a public header, and nothing else that is
-                           declared so exists and is not exported
+  exports  SHARED STATIC [viommu-server]
+                           the shared library exports exactly the names of its map, each is declared
+                           with VIOMMU_API in a public header of it, and nothing else that is declared
+                           so exists and is not exported
   headers  COMPILER...     each public header compiles alone, strictly, as C11 and as C++11
   sizes    COMPILER...     size, offsets and values of every public structure and enumeration are those
                            recorded in tests/abi/sizes.txt
@@ -29,9 +30,13 @@ COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 STRICT = ["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only"]
 
 
-def header_names(root):
-    paths = glob.glob(os.path.join(root, "include/viommu/*.h"))
-    return sorted("viommu/" + os.path.basename(p) for p in paths)
+# Library -> its map. Its headers are those of include/LIBRARY.
+MAPS = {"viommu": "src/libviommu.map", "viommu-server": "src/server/libviommu-server.map"}
+
+
+def header_names(root, libraries=tuple(MAPS)):
+    return [library + "/" + os.path.basename(p) for library in libraries
+            for p in sorted(glob.glob(os.path.join(root, "include", library, "*.h")))]
 
 
 def header_text(root, name):
@@ -41,17 +46,17 @@ def header_text(root, name):
 
 # ---- exports
 
-def map_names(root):
-    with open(os.path.join(root, "src/libviommu.map"), encoding="utf-8") as f:
+def map_names(root, library):
+    with open(os.path.join(root, MAPS[library]), encoding="utf-8") as f:
         text = COMMENT.sub("", f.read())
     body = re.search(r"global:(.*?)local:", text, re.S)[1]
     return [n.strip() for n in body.split(";") if n.strip()]
 
 
-def declared_names(root):
+def declared_names(root, library):
     """name -> header, for what is declared with VIOMMU_API."""
     found = {}
-    for header in header_names(root):
+    for header in header_names(root, [library]):
         for m in re.finditer(r"\bVIOMMU_API\b([^;{]*)", header_text(root, header)):
             name = re.search(r"(\w+)\s*(?:\(|\[|$)", m[1].strip())
             if name and not m[1].strip().startswith("__"):
@@ -65,8 +70,8 @@ def symbols(path, *options):
     return {r[2].split("@")[0] for r in rows if len(r) == 3 and r[1] in "TDRBVW"}
 
 
-def check_exports(root, shared, static):
-    mapped, declared = map_names(root), declared_names(root)
+def check_exports(root, shared, static, library="viommu"):
+    mapped, declared = map_names(root, library), declared_names(root, library)
     exported, defined = symbols(shared, "-D"), symbols(static)
     twice = sorted({n for n in mapped if mapped.count(n) > 1})
     return [

@@ -15,8 +15,9 @@ import sys
 import tempfile
 
 WANTED = {
-	"dmar": ["Host Address Width : 2F", "Hardware Unit Definition", "Register Base Address : 00000000FEBE0000",
-		 r"PCI Path : 05,00", r"Device Scope Type : 02", r"Device Scope Type : 03",
+	"dmar": ["Host Address Width : 2F", "Hardware Unit Definition",
+		 "Register Base Address : 00000000FEBE0000", r"PCI Path : 05,00",
+		 r"Device Scope Type : 02", r"Device Scope Type : 03",
 		 "Reserved Memory Region", r"Base Address : 000000007F000000",
 		 r"End Address \(limit\) : 000000007F0FFFFF", "Root Port ATS Capability"],
 	"ssdt": [r'DefinitionBlock \("", "SSDT", 2, "VIOMMU"', r"Scope \(\\_SB\.PCI0\)", r"Device \(VIOM\)",
@@ -54,7 +55,8 @@ def main(dump):
 			with open(os.path.join(folder, name + ".dsl"), encoding="utf-8") as f:
 				text = f.read()
 			missing = [w for w in wanted if not re.search(w, text)]
-			check("and finds in it what was put in", not missing, "missing: %s\n%s" % (missing, text))
+			check("and finds in it what was put in", not missing,
+			      "missing: %s\n%s" % (missing, text))
 		with open(files["ssdt"], "rb") as f:
 			before = f.read()
 		status, said = iasl(folder, "-p", "again", "ssdt.dsl")

@@ -72,6 +72,29 @@ def the_pasid_entry_names_both_roots():
 	assert pe[1] & 0xffff == d["bind"]["domain_id"]
 
 
+def the_guests_flush_is_trapped_and_binds():
+	d = demo("--gpasid", "300")
+	b = d["bind"]
+	pe = [int(w, 16) for w in b["guest_pasid_entry"]]
+	assert pe[0] == 0x41 and pe[2] == int(b["first_stage_root"], 16), pe
+	flush = int(b["flush"][0], 16)
+	assert flush & 0xf == 7 and flush >> 4 & 3 == 1 and flush >> 32 == 300, hex(flush)
+	assert b["trap"] == {"kind": "bind", "cause": "PASID cache", "gpasid": 300,
+			     "hpasid": b["hpasid"], "domain_id": pe[1] & 0xffff}
+	u = d["after_unbind"]["trap"]
+	assert u["kind"] == "unbind" and u["hpasid"] == b["hpasid"], u
+
+
+def the_guests_record_has_the_guests_pasid():
+	for gp in (0, 1, 5, 0xfffff):
+		d = demo("--gpasid", str(gp), "--hpasid", "77")
+		r = d["after_unbind"]["record"]
+		assert r["reason"] == 0x59 and r["pasid"] == gp and r["sid"] == d["bind"]["device"], r
+		assert int(r["address"], 16) == int(d["after_unbind"]["address"], 16) & ~0xfff
+		p = d["page_fault"]
+		assert p["request_gpasid"] == gp and p["request_hpasid"] == 77, p
+
+
 def an_invalidation_brings_the_new_page():
 	d = demo()
 	assert d["invalidation"]["before"]["bytes_equal"]
@@ -140,6 +163,8 @@ def text_shows_each_read_and_the_fault():
 	text = run().stdout
 	assert len(re.findall(r"^ +\d+ .*entry +at (?:GPA|HPA)", text, re.M)) == 24
 	assert "24 reads" in text and "fault 59h" in text and "\x1b" not in text
+	assert "the unit has no shadow of it: bind, guest PASID 5 -> host PASID 1" in text
+	assert "the guest's fault record: reason 59h, source 00:05.0, PASID 5" in text
 	assert max(len(l) for l in text.splitlines()) <= 120
 
 

@@ -211,6 +211,7 @@ def pasids_and_binds_are_told():
 		assert a["stats"]["unit"]["descriptors"]["pasid_cache"] == 2
 		assert a["stats"]["server"]["clients"] == 2 and a["stats"]["server"]["maps"] >= 1
 		assert a["stats"]["host_memory"]["second_stage"] > 0
+		assert a["stats"]["caches"]["misses"] == 0	# no device has done anything
 		assert a["memory"]["regions"] == 1 and a["memory"]["bytes"] == hex(BYTES)
 
 
@@ -348,8 +349,8 @@ def others_sockets_are_one_clear_line():
 
 
 def an_answer_of_odd_types_does_no_harm():
-	odd = {"unit": {"slot": [], "cap": 5, "placed": {}}, "queues": [1], "registers": [1, None, {"fields": {
-		"A": [], "B": -1, "C": "x" * 5000}}, {"name": {}}], "devices": [[], 7, {
+	odd = {"unit": {"slot": [], "cap": 5, "placed": {}}, "queues": [1], "registers": [1, None, {
+		"fields": {"A": [], "B": -1, "C": "x" * 5000}}, {"name": {}}], "devices": [[], 7, {
 		"enabled": [1], "dsa": {"occupancy": {}, "x": 1.5}, "tables": {
 		"root": {"words": {}, "fields": [], "reserved": [1]}, "context": 3,
 		"pasid_entries": {"list": [1]}}, "shadows": [1], "binds": {"list": [{}]}}],

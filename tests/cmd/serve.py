@@ -234,7 +234,8 @@ def bad_usage_is_one_clear_line():
 def what_cannot_start_is_one_clear_line():
 	with tool.folder() as d:
 		for words, said in (
-				(["--device", "dsa,slot=05.0", "--device", "dsa,slot=05.0"], ["05.0", "taken"]),
+				(["--device", "dsa,slot=05.0", "--device", "dsa,slot=05.0"],
+				 ["05.0", "taken"]),
 				(["--device", "dsa,slot=04.0"], ["04.0", "taken"]),
 				(["--dir", d + "/not/there"], "not/there"),
 				(["--dir", d + "/" + "x" * 200], "x" * 200)):

@@ -237,8 +237,56 @@ void guest_open(struct guest *g, const struct guest_config *config)
 	assert_int_equal(guest_command(g, DSA_CMD_ENABLE_WQ, 0), 0);
 }
 
+static void *work(void *arg)
+{
+	struct guest_worker *w = arg;
+	struct guest *g = w->g;
+	unsigned int seen;
+
+	for (;;) {
+		pthread_mutex_lock(&g->lock);
+		seen = g->kicks;
+		if (g->stop)
+			break;
+		pthread_mutex_unlock(&g->lock);
+		while (viommu_pci_run(g->pci, w->dma))
+			;
+		pthread_mutex_lock(&g->lock);
+		while (g->kicks == seen && !g->stop)
+			pthread_cond_wait(&g->cond, &g->lock);
+		pthread_mutex_unlock(&g->lock);
+	}
+	pthread_mutex_unlock(&g->lock);
+	return NULL;
+}
+
+void guest_workers_start(struct guest *g, unsigned int n)
+{
+	g->stop = 0;
+	for (g->workers = 0; g->workers < n; g->workers++) {
+		struct guest_worker *w = &g->worker[g->workers];
+
+		w->g = g;
+		assert_int_equal(viommu_dma_new(g->w.host, &w->dma), 0);
+		assert_int_equal(pthread_create(&w->thread, NULL, work, w), 0);
+	}
+}
+
+void guest_workers_stop(struct guest *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->stop = 1;
+	pthread_cond_broadcast(&g->cond);
+	pthread_mutex_unlock(&g->lock);
+	for (; g->workers; g->workers--) {
+		pthread_join(g->worker[g->workers - 1].thread, NULL);
+		viommu_dma_free(g->worker[g->workers - 1].dma);
+	}
+}
+
 void guest_close(struct guest *g)
 {
+	guest_workers_stop(g);
 	viommu_pci_attach(g->pci, NULL, NULL, NULL);
 	viommu_dsa_free(g->dsa);
 	world_close(&g->w);
@@ -303,9 +351,22 @@ static void forget(struct guest *g, uint64_t va)
 	assert_int_equal(viommu_host_invalidate(g->w.host, g->w.dom, &inv), 0);
 }
 
+/* Entries are changed while engines walk. */
+static void set_entry(struct guest *g, uint64_t va, uint64_t value)
+{
+	__atomic_store_n(tables_entry(&g->w.fs, va, 1), value, __ATOMIC_RELEASE);
+}
+
 void guest_hide(struct guest *g, uint64_t va)
 {
-	g->hidden[page_of(va)] = tables_entry_set(&g->w.fs, va, 1, 0);
+	uint64_t entry = __atomic_load_n(tables_entry(&g->w.fs, va, 1), __ATOMIC_ACQUIRE);
+
+	if (!(entry & 1))
+		return;
+	pthread_mutex_lock(&g->lock);
+	g->hidden[page_of(va)] = entry;
+	pthread_mutex_unlock(&g->lock);
+	set_entry(g, va, 0);
 	forget(g, va);
 }
 
@@ -315,17 +376,19 @@ void guest_show(struct guest *g, uint64_t va)
 
 	if (va < GUEST_VA || page_of(va) >= GUEST_PAGES)
 		return;
+	pthread_mutex_lock(&g->lock);
 	entry = g->hidden[page_of(va)];
+	pthread_mutex_unlock(&g->lock);
 	if (entry)
-		tables_entry_set(&g->w.fs, va, 1, entry);
+		set_entry(g, va, entry);
 }
 
 void guest_protect(struct guest *g, uint64_t va)
 {
-	uint64_t *entry = tables_entry(&g->w.fs, va, 1);
+	uint64_t entry = *tables_entry(&g->w.fs, va, 1);
 
-	g->hidden[page_of(va)] = *entry;
-	*entry &= ~2ull;
+	g->hidden[page_of(va)] = entry;
+	set_entry(g, va, entry & ~2ull);
 	forget(g, va);
 }
 

@@ -39,6 +39,13 @@ struct guest {
 	unsigned int interrupts[16];
 	unsigned int kicks;
 	uint64_t hidden[GUEST_PAGES]; /* entries of pages that are not there */
+	int stop;
+	struct guest_worker {
+		struct guest *g;
+		struct viommu_dma *dma;
+		pthread_t thread;
+	} worker[4];
+	unsigned int workers;
 };
 
 struct guest_config {
@@ -116,6 +123,10 @@ static inline uint32_t record_completed(const struct record *r)
 {
 	return (uint32_t)(r->w[0] >> 32);
 }
+
+/* Threads that run whatever there is; guest_close() ends them, if not _stop(). */
+void guest_workers_start(struct guest *g, unsigned int n);
+void guest_workers_stop(struct guest *g);
 
 /* ---- Pages ---- */
 

@@ -255,7 +255,33 @@ static void an_item_is_the_result_as_the_wire_has_it(void **state)
 	assert_int_equal(viommu_ats_item(&r), 0);
 }
 
-/* VTD-ATS-03, VTD-FS-31 */
+/* VTD-ATS-07, VTD-SNOOP-03 */
+static void a_snooped_page_forbids_no_snoop(void **state)
+{
+	struct viommu_bind b = { .size = sizeof(b), .kind = VIOMMU_BIND_NESTED, .nr = 1 };
+	struct world_config c = { .device_flags = ALL };
+	uint64_t at = WORLD_VA & 0x7fffffffff;
+	struct viommu_ats_result r;
+	struct tables_stage ss;
+	struct vm vm;
+
+	(void)state;
+	vm_open_with(&vm, &c);
+	tables_stage_init(&ss, &vm.w.ram, NULL, VIOMMU_FORMAT_VTD_SS, 4);
+	assert_int_equal(tables_map(&ss, at, world_page(&vm.w), 12, TABLES_RW), 0);
+	tables_stage(&ss, 52, &b.stage[0]);
+	b.stage[0].flags = VIOMMU_STAGE_SNP;
+	assert_int_equal(viommu_host_bind(vm.w.dev, vm.w.dom, vm.w.hp, &b), 0);
+	assert_int_equal(ats(&vm, vm.w.hp.v, at, 0, &r), 0);
+	assert_int_equal(r.no_snoop, 0);
+	*tables_entry(&ss, at, 1) |= VTD_MASK(VTD_SS_SNP);
+	assert_int_equal(ats(&vm, vm.w.hp.v, at, 0, &r), 0);
+	assert_int_equal(r.no_snoop, 1);
+	assert_int_equal(r.perm, VIOMMU_READ | VIOMMU_WRITE);
+	vm_close(&vm);
+}
+
+/* VTD-ATS-03, VTD-FS-31, VTD-CAP-30 */
 static void without_the_no_write_flag_a_writable_page_is_dirtied(void **state)
 {
 	struct world_config c = { .ecap_clear = VTD_MASK(VTD_ECAP_NWFS) };
@@ -829,6 +855,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_result_is_where_the_page_lies_and_what_it_permits),
 	cmocka_unit_test(a_result_is_as_large_as_the_page_and_the_memory_below),
 	cmocka_unit_test(an_item_is_the_result_as_the_wire_has_it),
+	cmocka_unit_test(a_snooped_page_forbids_no_snoop),
 	cmocka_unit_test(without_the_no_write_flag_a_writable_page_is_dirtied),
 	cmocka_unit_test(privileged_requests_see_the_supervisors_pages),
 	cmocka_unit_test(what_the_first_stage_lacks_is_no_error),

@@ -720,6 +720,40 @@ static void only_an_aligned_dword_write_is_a_message(void **state)
 	munmap(all, 2 * GIB);
 }
 
+/* Of a device that nothing was ever attached to: the window comes before all tables. */
+static void a_message_needs_nothing_that_is_bound(void **state)
+{
+	const struct world_config config = { .device_flags = VIOMMU_DEVICE_ATS };
+	struct viommu_ats_result r;
+	struct viommu_dma_result res;
+	struct viommu_dma_span span;
+	struct world w;
+	uint32_t v = 0x4021;
+
+	(void)state;
+	world_open(&w, &config);
+	assert_int_equal(viommu_dma_write(w.dma, w.dev, VIOMMU_NO_PASID, VTD_WINDOW_BASE, &v, 4, 0,
+					  &res),
+			 0);
+	assert_int_equal(
+		viommu_dma_read(w.dma, w.dev, VIOMMU_NO_PASID, VTD_WINDOW_BASE, &v, 0, 0, &res), 0);
+	viommu_dma_begin(w.dma);
+	assert_int_equal(viommu_dma_translate(w.dma, w.dev, VIOMMU_NO_PASID, VTD_WINDOW_BASE,
+					      VIOMMU_WRITE, &span),
+			 0);
+	assert_null(span.host);
+	viommu_dma_end(w.dma);
+	assert_int_equal(viommu_ats_translate(w.dma, w.dev, VIOMMU_NO_PASID, VTD_WINDOW_BASE, 0, &r,
+					      NULL),
+			 0);
+	assert_int_equal(r.untranslated, 1);
+	assert_int_equal(viommu_dma_read(w.dma, w.dev, VIOMMU_NO_PASID, VTD_WINDOW_BASE, &v, 4, 0,
+					 &res),
+			 VIOMMU_FAULTED);
+	assert_int_equal(res.fault.reason, VTD_FR_IR_WINDOW);
+	world_close(&w);
+}
+
 /* ---- Caches ---- */
 
 static void replaced_tables_of_every_level_are_not_walked_again(void **state)
@@ -985,6 +1019,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(each_of_three_stages_faults_as_itself),
 	cmocka_unit_test(memory_beside_the_window_ends_at_it),
 	cmocka_unit_test(only_an_aligned_dword_write_is_a_message),
+	cmocka_unit_test(a_message_needs_nothing_that_is_bound),
 	cmocka_unit_test(replaced_tables_of_every_level_are_not_walked_again),
 	cmocka_unit_test(an_invalidation_of_one_device_keeps_the_others),
 	cmocka_unit_test(requests_without_pasid_are_invalidated_by_pasid_zero),

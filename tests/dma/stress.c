@@ -865,6 +865,7 @@ static struct stress *stress_run(enum cheat cheat, uint64_t changes_wanted)
 	return s;
 }
 
+/* VTD-TAG-07 */
 static void no_dma_uses_what_was_taken_away(void **state)
 {
 	struct stress *s = stress_run(HONEST, test_scale(6000));

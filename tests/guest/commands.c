@@ -449,6 +449,40 @@ static void legacy_contexts_translate_pass_through_and_allow_ats(void **state)
 	gw_close(&w);
 }
 
+/* VTD-CAP-08, VTD-CAP-19 */
+static void zero_length_reads_and_the_queue_are_there_as_announced(void **state)
+{
+	unsigned int zlr;
+
+	(void)state;
+	for (zlr = 0; zlr < 2; zlr++) {
+		struct gw_config c = { 0 };
+		struct tables_stage ss;
+		struct gw w;
+
+		gw_open_host(&w, &c);
+		viommu_guest_profile(VIOMMU_PROFILE_LEGACY, 0, &c.ver, &c.cap, &c.ecap, NULL);
+		c.cap &= ~(zlr ? 0 : VTD_MASK(VTD_CAP_ZLR));
+		c.ecap &= ~(VTD_MASK(VTD_ECAP_QI) | VTD_MASK(VTD_ECAP_SMTS) |
+			    VTD_MASK(VTD_ECAP_SSTS) | VTD_MASK(VTD_ECAP_RPS));
+		assert_int_equal(gw_open_unit(&w, &c), 0);
+		/* No queue: its registers are not there, and it does not turn on. */
+		gw_wr64(&w, VTD_REG_IQA, 0x5000);
+		assert_int_equal(gw_rd64(&w, VTD_REG_IQA), 0);
+		gw_wr32(&w, VTD_REG_GCMD, G(QIE));
+		assert_int_equal(gw_rd32(&w, VTD_REG_GSTS), 0);
+		gw_set_root(&w, VTD_TTM_LEGACY);
+		tables_stage_init(&ss, &w.ram, NULL, VIOMMU_FORMAT_VTD_SS, 4);
+		assert_int_equal(tables_map(&ss, IOVA, gw_page(&w), 12, TABLES_W), 0);
+		gw_lce_ss(gw_context(&w, GW_SID(0)), &ss, VTD_TT_SS, 5);
+		gw_command(&w, G(TE), true);
+		assert_int_equal(viommu_dma_read(w.dma, w.dev[0], VIOMMU_NO_PASID, IOVA, NULL, 0, 0,
+						 NULL),
+				 zlr ? 0 : VIOMMU_FAULTED);
+		gw_close(&w);
+	}
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(levels_follow_what_each_write_carries),
 	cmocka_unit_test(one_shots_complete_in_the_write),
@@ -464,6 +498,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(iotlb_by_page_is_by_domain_without_psi),
 	cmocka_unit_test(the_upper_half_starts_a_register_command),
 	cmocka_unit_test(register_commands_fail_in_scalable_mode_and_on_new_units),
+	cmocka_unit_test(zero_length_reads_and_the_queue_are_there_as_announced),
 	cmocka_unit_test(legacy_contexts_translate_pass_through_and_allow_ats),
 };
 TEST_MAIN(tests)

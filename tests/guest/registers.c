@@ -215,6 +215,12 @@ static void check_absent(struct gw *w)
 	};
 	unsigned int i;
 
+	/*
+	 * Nor their faults: VTD-FLT-115, VTD-FLT-116, VTD-FLT-117, VTD-FLT-118, VTD-FLT-119,
+	 * VTD-FLT-120, VTD-FLT-121, VTD-FLT-122, VTD-FLT-123, VTD-FLT-125, VTD-FLT-126,
+	 * VTD-FREC-09, VTD-FLT-154, VTD-FLT-179, VTD-FLT-180, VTD-FLT-182, VTD-FLT-183,
+	 * VTD-FLT-184.
+	 */
 	/* VTD-CAP-21, VTD-CAP-24, VTD-CAP-16, VTD-CAP-34, VTD-CAP-42, VTD-CAP-45, VTD-CAP-50 */
 	assert_int_equal(w->ecap & (VTD_MASK(VTD_ECAP_MTS) | VTD_MASK(VTD_ECAP_PMS) |
 				    VTD_MASK(VTD_ECAP_VCS) | VTD_MASK(VTD_ECAP_RDTS) |

@@ -304,7 +304,30 @@ static void group_responses_reach_the_access_that_waits(void **state)
 	}
 }
 
-/* VTD-PRI-03, VTD-PRI-04 */
+/* VTD-PRI-04, VTD-CAP-49: it stands in the ring like a request, and is never answered. */
+static void a_stop_marker_is_passed_on_and_not_answered(void **state)
+{
+	struct viommu_page_request req = request(5, 0, 0);
+	struct gw_process p;
+	struct gw w;
+
+	(void)state;
+	open_with_process(&w, &p, NULL);
+	assert_int_equal(VTD_FIELD(w.ecap, VTD_ECAP_SMS), 1);
+	/* A group with the marker's number that nobody may answer by mistake. */
+	assert_int_equal(try_read(&w, 5, ABSENT), -EAGAIN);
+	req.prgi = (uint16_t)VTD_GET(slot(&w, 0), VTD_PRQ_PRGI);
+	req.access = 0;
+	viommu_guest_page_request(w.guest, w.dev[0], &req);
+	assert_int_equal(VTD_GET(slot(&w, 1), VTD_PRQ_LPIG), 1);
+	assert_int_equal(slot(&w, 1)[1] & 3, 0);
+	gw_pe(&w, GW_SID(0), 5)[0] = 0;
+	viommu_guest_page_request(w.guest, w.dev[0], &req);
+	assert_int_equal(viommu_device_open_requests(w.dev[0]), 1);
+	gw_close(&w);
+}
+
+/* VTD-PRI-03 */
 static void responses_without_a_group_are_ignored(void **state)
 {
 	struct gw_process p;
@@ -423,6 +446,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_ring_without_memory_loses_requests),
 	cmocka_unit_test(requests_that_are_nobodys_are_answered_invalid),
 	cmocka_unit_test(group_responses_reach_the_access_that_waits),
+	cmocka_unit_test(a_stop_marker_is_passed_on_and_not_answered),
 	cmocka_unit_test(responses_without_a_group_are_ignored),
 	cmocka_unit_test(guest_pasids_are_converted_both_ways),
 	cmocka_unit_test(the_event_may_be_unmasked_before_the_ring_is_set),

@@ -72,6 +72,34 @@ static void host_new_refuses_numbers_out_of_range(void **state)
 	assert_int_equal(host_try(&c), 0);
 }
 
+/* VTD-CAP-06, VTD-CAP-07, VTD-CAP-09 */
+static void without_a_second_stage_the_host_announces_no_width_of_it(void **state)
+{
+	struct viommu_host_config c = without(0, VTD_MASK(VTD_ECAP_SSTS) | VTD_MASK(VTD_ECAP_NEST) |
+							 VTD_MASK(VTD_ECAP_SSADS));
+	struct viommu_host *host;
+	struct viommu_unit unit;
+
+	(void)state;
+	assert_int_equal(viommu_host_new(&c, &host), 0);
+	viommu_host_unit(host, &unit);
+	assert_int_equal(VTD_GET(&unit.cap, VTD_CAP_SAGAW), 0);
+	assert_int_not_equal(VTD_GET(&unit.cap, VTD_CAP_MGAW), 0);
+	viommu_host_free(host);
+	assert_int_equal(viommu_host_new(NULL, &host), 0);
+	viommu_host_unit(host, &unit);
+	assert_int_equal(VTD_GET(&unit.cap, VTD_CAP_SAGAW), 0xe);
+	assert_int_equal(VTD_GET(&unit.cap, VTD_CAP_SSLPS), 3);
+	assert_int_not_equal(VTD_GET(&unit.cap, VTD_CAP_MGAW), 0);
+	viommu_host_free(host);
+	/* 2 as SSLPS would be 1-GiB pages without 2-MiB ones; no address width at all. */
+	c = without(VTD_VAL(VTD_CAP_SSLPS, 1), 0);
+	assert_int_equal(host_try(&c), -EINVAL);
+	c = without(VTD_MASK(VTD_CAP_MGAW), 0);
+	assert_int_equal(host_try(&c), -EINVAL);
+}
+
+/* VTD-CAP-26, VTD-CAP-27, VTD-CAP-31, VTD-CAP-36, VTD-CAP-38, VTD-CAP-45 */
 static void host_new_takes_capabilities_away_but_adds_none(void **state)
 {
 	/* What its own tables are made of. */
@@ -95,6 +123,14 @@ static void host_new_takes_capabilities_away_but_adds_none(void **state)
 	c = without(0, VTD_MASK(VTD_ECAP_FSTS));
 	assert_int_equal(host_try(&c), -EINVAL);
 	c = without(0, VTD_MASK(VTD_ECAP_FSTS) | VTD_MASK(VTD_ECAP_NEST));
+	assert_int_equal(host_try(&c), -EINVAL); /* EAFS */
+	c = without(0, VTD_MASK(VTD_ECAP_FSTS) | VTD_MASK(VTD_ECAP_NEST) | VTD_MASK(VTD_ECAP_EAFS));
+	assert_int_equal(host_try(&c), 0);
+	c = without(0, VTD_MASK(VTD_ECAP_SSTS) | VTD_MASK(VTD_ECAP_NEST));
+	assert_int_equal(host_try(&c), -EINVAL); /* SSADS */
+	c = without(0, VTD_MASK(VTD_ECAP_DT));
+	assert_int_equal(host_try(&c), -EINVAL); /* PRS */
+	c = without(0, VTD_MASK(VTD_ECAP_DT) | VTD_MASK(VTD_ECAP_PRS));
 	assert_int_equal(host_try(&c), 0);
 	for (i = 0; i < 64; i++) {
 		bit = UINT64_C(1) << i;
@@ -237,7 +273,8 @@ static void device_new_refuses_what_the_host_cannot_hold(void **state)
 	assert_int_equal(device_try(&w, DEVICE(0xffff)), 0);
 	world_close(&w);
 
-	world_open(&w, &(struct world_config){ .ecap_clear = VTD_MASK(VTD_ECAP_DT) });
+	world_open(&w, &(struct world_config){ .ecap_clear = VTD_MASK(VTD_ECAP_DT) |
+							     VTD_MASK(VTD_ECAP_PRS) });
 	assert_int_equal(device_try(&w, DEVICE(0x100, .flags = VIOMMU_DEVICE_ATS)), -EINVAL);
 	world_close(&w);
 	world_open(&w, &(struct world_config){ .ecap_clear = VTD_MASK(VTD_ECAP_PRS) });
@@ -376,7 +413,8 @@ static void bind_refuses_what_the_capabilities_forbid(void **state)
 		{ .ecap = VTD_MASK(VTD_ECAP_EAFS),
 		  .stage_flags = VIOMMU_STAGE_EAFE,
 		  .kind = VIOMMU_BIND_NESTED },
-		{ .ecap = VTD_MASK(VTD_ECAP_NEST) | VTD_MASK(VTD_ECAP_FSTS),
+		{ .ecap = VTD_MASK(VTD_ECAP_NEST) | VTD_MASK(VTD_ECAP_FSTS) |
+			  VTD_MASK(VTD_ECAP_EAFS),
 		  .kind = VIOMMU_BIND_FIRST },
 		{ .ecap = VTD_MASK(VTD_ECAP_PT), .kind = VIOMMU_BIND_PASSTHROUGH },
 	};
@@ -640,6 +678,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_request_without_a_walk_ends_with_its_path),
 	cmocka_unit_test(host_new_refuses_numbers_out_of_range),
 	cmocka_unit_test(host_new_takes_capabilities_away_but_adds_none),
+	cmocka_unit_test(without_a_second_stage_the_host_announces_no_width_of_it),
 	cmocka_unit_test(domain_new_refuses_what_the_host_cannot_hold),
 	cmocka_unit_test(domain_new_refuses_memory_beyond_its_levels),
 	cmocka_unit_test(domain_ids_run_out),

@@ -152,7 +152,7 @@ static void without_ats_gate_a_translation_request_ends_in_44h(void **state)
 	world_close(&vm.w);
 }
 
-/* VTD-FLT-142 */
+/* VTD-FLT-142, VTD-PRI-06 */
 static void without_pri_gate_a_missing_page_ends_in_47h(void **state)
 {
 	struct viommu_dma_result res;
@@ -368,6 +368,7 @@ static void unbind_all_ends_every_bind_and_its_requests(void **state)
 
 /* ---- Page requests ---- */
 
+/* VTD-PRI-02: also with code 2 */
 static void abort_answers_the_groups_of_a_pasid_alone(void **state)
 {
 	struct viommu_dma_result res;

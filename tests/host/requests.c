@@ -205,6 +205,7 @@ static void a_parked_access_goes_on_when_it_is_answered(void **state)
 	vm_close(&vm);
 }
 
+/* VTD-PRI-03 */
 static void an_answer_has_to_name_the_open_group(void **state)
 {
 	struct viommu_page_response r = { .size = sizeof(r) };
@@ -244,6 +245,7 @@ static void who_does_not_wait_comes_again(void **state)
 	vm_close(&vm);
 }
 
+/* VTD-PRI-01, VTD-PRI-02 */
 static void invalid_ends_one_access_and_failure_all_asking(void **state)
 {
 	struct parked p;
@@ -351,6 +353,7 @@ static void end_of_the_domain_ends_parked_accesses(void **state)
 	vm_close(&vm);
 }
 
+/* VTD-PRI-05: a group's index is free after its response, not before. */
 static void with_every_group_in_use_an_access_waits_for_one(void **state)
 {
 	struct parked a, b;

@@ -28,7 +28,8 @@
 #define MODEL_BACKING 16u
 #define MODEL_FILE    (MODEL_BACKING / 2)
 #define MODEL_TOP     (UINT64_C(1) << 52)
-#define MODEL_OPS     150u /* calls in one script */
+#define MODEL_OPS     150u /* calls in one script; additions by the dozen count as some */
+#define MODEL_DOZEN   2u
 
 enum model_op {
 	OP_ADD_FD,
@@ -324,17 +325,19 @@ static void model_op_add(struct model *m, enum model_op op)
 	model_add(m, op, gpa, bytes, backing, flags);
 }
 
-static void model_op_add_many(struct model *m)
+/* How many. */
+static unsigned int model_op_add_many(struct model *m)
 {
 	unsigned int page = model_pick(m), n = fuzz_u8(m->in), stride = 1 + fuzz_u8(m->in) % 3, i;
 
 	/* Seldom enough to split leaves of the index. */
 	if (n < 0xf0)
-		n %= 16;
+		n %= 8;
 	for (i = 0; i < n; i++, page += stride)
 		if (page < 2 * MODEL_PAGES)
 			model_add(m, OP_ADD_PTR, model_gpa(page), MODEL_PAGE,
 				  i % MODEL_FILE * MODEL_PAGE, 0);
+	return n;
 }
 
 /* A removal would wait for us. */
@@ -611,7 +614,7 @@ static void model_run(struct fuzz_input *in, struct model_stats *stats)
 	static struct model model;
 	struct model *m = &model;
 	long live = viommu__alloc_live();
-	unsigned int ops;
+	unsigned int ops, checked = 0;
 	char *view;
 	size_t i;
 
@@ -637,7 +640,7 @@ static void model_run(struct fuzz_input *in, struct model_stats *stats)
 			model_op_add(m, op);
 			break;
 		case OP_ADD_MANY:
-			model_op_add_many(m);
+			ops += model_op_add_many(m) / MODEL_DOZEN;
 			break;
 		case OP_REMOVE:
 			model_op_remove(m);
@@ -675,8 +678,10 @@ static void model_run(struct fuzz_input *in, struct model_stats *stats)
 			break;
 		}
 		VIOMMU_ASSERT(m->told == (m->listening ? m->regions : 0));
-		if (ops % 16 == 0)
+		if (ops - checked >= 16) {
+			checked = ops;
 			model_check(m);
+		}
 	}
 	model_check(m);
 	model_leave(m);

@@ -114,7 +114,10 @@ static void legacy_context_gives_a_second_stage_or_pass_through(void **state)
 	assert_int_equal(ss->levels, 4);
 	assert_int_equal(ss->input_bits, 48);
 	assert_true(ss->root == 0x9b5000);
-	/* ECAP.C makes legacy walks snoop (VTD-CAP-18, VTD-SNOOP-02), CAP.ZLR is handed on. */
+	/*
+	 * ECAP.C makes legacy walks snoop (VTD-CAP-18, VTD-SNOOP-02), CAP.ZLR is handed on
+	 * (VTD-CAP-08).
+	 */
 	assert_int_equal(ss->flags, VIOMMU_STAGE_LEGACY | VIOMMU_STAGE_2M | VIOMMU_STAGE_1G |
 					    VIOMMU_STAGE_SNP | VIOMMU_STAGE_SNOOP |
 					    VIOMMU_STAGE_ZLR);
@@ -619,8 +622,9 @@ static void context_field_without_its_capability_is_reserved_42h(void **state)
 }
 
 /*
- * VTD-SCTX-06, VTD-PE-11, VTD-PE-19, VTD-CAP-25, VTD-CAP-46, VTD-CAP-47, VTD-FLT-144, VTD-FLT-181:
- * our own units have none of this.
+ * VTD-SCTX-06, VTD-PE-11, VTD-PE-19, VTD-CAP-25, VTD-CAP-46, VTD-CAP-47, VTD-FLT-144, VTD-FLT-154,
+ * VTD-FLT-179, VTD-FLT-180, VTD-FLT-181, VTD-FLT-182, VTD-FLT-183, VTD-FLT-184: our own units have
+ * none of this.
  */
 static void what_we_do_not_announce_stays_reserved(void **state)
 {

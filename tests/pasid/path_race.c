@@ -120,6 +120,7 @@ static void *publisher_run(void *arg)
 }
 
 /* VTD-ENT-02 */
+/* VTD-SNOOP-01: what another processor wrote is seen, with no flush in between. */
 static void entry_that_is_present_is_seen_whole(void **state)
 {
 	struct publisher publisher = { .rounds = test_scale(3000) };

@@ -429,10 +429,13 @@ static void who_reads_late_gets_everything(void **state)
 		peer_send(&two.bad, VFU_REGION_READ, 0, p, sizeof(p), NULL, 0);
 	rig_settle(&two.rig);
 	two_good(&two);
-	for (i = 1; i <= 200; i++) {
+	for (i = 1; i <= 400; i++) {
 		assert_true(peer_recv(&two.bad, &m));
 		assert_int_equal(m.h.id, i + 1); /* 1 was VERSION */
 		assert_int_equal(m.bytes, 16 + 4096);
+		/* Others are added while some wait. */
+		if (i <= 200)
+			peer_send(&two.bad, VFU_REGION_READ, 0, p, sizeof(p), NULL, 0);
 	}
 	two_close(&two);
 }
@@ -508,6 +511,13 @@ static void a_log_is_bounded(void **state)
 	assert_true(two.rig.lines - was >= 1);
 	/* The burst, and four for each second that this took. */
 	assert_true(two.rig.lines - was < 1000);
+	/* What was left out is counted, and said when there is room. */
+	assert_true(two.rig.server->log.dropped > 0);
+	two.rig.server->log.credit = 2;
+	was = two.rig.lines;
+	assert_int_equal(peer_call(&two.bad, 99, NULL, 0, NULL), ENOSYS);
+	assert_int_equal(two.rig.lines, was + 2);
+	assert_int_equal(two.rig.server->log.dropped, 0);
 	two_close(&two);
 }
 

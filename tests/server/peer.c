@@ -54,7 +54,9 @@ static void toy_write(void *ctx, unsigned int bar, uint64_t offset, unsigned int
 		viommu_pci_intx(toy->pci, (int)value);
 		break;
 	case TOY_MESSAGE:
-		viommu_pci_message(toy->pci, 0xfee00000, (uint32_t)value);
+		viommu_pci_message(toy->pci,
+				   toy->reg[TOY_ADDR / 8] ? toy->reg[TOY_ADDR / 8] : 0xfee00000,
+				   (uint32_t)value);
 		break;
 	case TOY_WORK:
 		fetch_add(&toy->work, value);

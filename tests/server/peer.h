@@ -20,7 +20,7 @@
 
 #define TOY_INTERRUPT 0x10u /* vector */
 #define TOY_INTX      0x18u /* level */
-#define TOY_MESSAGE   0x20u /* data, to FEE00000h */
+#define TOY_MESSAGE   0x20u /* data, to TOY_ADDR, FEE00000h if that is 0 */
 #define TOY_WORK      0x28u /* pieces of work; each ends with an interrupt of vector 1 */
 /* With workers: the n-th last piece of work writes TOY_PATTERN + n to TOY_ADDR + 8 n. */
 #define TOY_PATTERN 0x30u

@@ -200,7 +200,11 @@ static void registers_are_read_and_written_in_any_size(void **state)
 	/* To the end, not beyond. */
 	assert_int_equal(peer_read(&peer, 2, 0x1ff8, 8, buf), 0);
 	assert_int_equal(peer_read(&peer, 2, 0x1ff9, 8, buf), EINVAL);
+	/* And then no part of it is done. */
+	rig.toy[0].writes = 0;
 	assert_int_equal(peer_write(&peer, 2, 0x1fff, 2, buf), EINVAL);
+	assert_int_equal(peer_write(&peer, 2, 0x1ff8, 16, buf), EINVAL);
+	assert_int_equal(rig.toy[0].writes, 0);
 	assert_int_equal(peer_read(&peer, 2, 0x2000, 1, buf), EINVAL);
 	assert_int_equal(peer_read(&peer, 2, UINT64_MAX - 7, 7, buf), EINVAL);
 	/* What is not there: the other half of a 64-bit BAR, ROM, VGA. */
@@ -475,6 +479,11 @@ static void intx_is_a_level_that_masks_itself(void **state)
 	struct peer peer;
 	struct rig rig;
 	uint64_t one = 1;
+	uint8_t bools[21] = { 0 };
+
+	viommu__vfu_put32(bools, 21);
+	viommu__vfu_put32(bools + 4, VFU_SET_BOOL | VFU_SET_UNMASK);
+	viommu__vfu_put32(bools + 16, 1);
 
 	(void)state;
 	rig_open(&rig, NULL);
@@ -502,6 +511,14 @@ static void intx_is_a_level_that_masks_itself(void **state)
 	assert_int_equal(peer_irqs(&peer, 0x09, VFU_INTX, 0, 1, NULL, 0), 0);
 	assert_int_equal(peer_write64(&peer, TOY_INTX, 1), 0);
 	assert_int_equal(event_take(fd), 0);
+	/* By a boolean that is false: nothing. */
+	bools[20] = 0;
+	assert_int_equal(peer_call(&peer, VFU_SET_IRQS, bools, sizeof(bools), NULL), 0);
+	assert_int_equal(event_take(fd), 0);
+	bools[20] = 1;
+	assert_int_equal(peer_call(&peer, VFU_SET_IRQS, bools, sizeof(bools), NULL), 0);
+	assert_int_equal(event_take(fd), 1);
+	assert_int_equal(peer_irqs(&peer, 0x09, VFU_INTX, 0, 1, NULL, 0), 0);
 	/* Unmasked by an eventfd, as with KVM; each write of it counts. */
 	assert_int_equal(peer_irqs(&peer, 0x14, VFU_INTX, 0, 1, &unmask, 1), 0);
 	assert_int_equal(write(unmask, &one, 8), 8);
@@ -692,6 +709,40 @@ static void many_maps_stay_sorted(void **state)
 	viommu__maps_free(&maps);
 }
 
+static void a_server_that_ends_ends_its_clients(void **state)
+{
+	int fd = memory_fd(0x1000), efds[2] = { event_fd(), event_fd() };
+	unsigned int before = open_fds();
+	struct viommu_mem_region r;
+	struct peer peer;
+	struct rig rig;
+	char c;
+
+	(void)state;
+	rig_open(&rig, &(struct rig_config){ .ports = 2 });
+	peer_open(&peer, &rig, 0);
+	assert_int_equal(peer_version(&peer, NULL), 0);
+	assert_int_equal(peer_map(&peer, 0, 0x1000, 3, fd, 0), 0);
+	assert_int_equal(peer_irqs(&peer, 0x24, VFU_INTX, 0, 1, efds, 1), 0);
+	assert_int_equal(peer_irqs(&peer, 0x14, VFU_INTX, 0, 1, efds + 1, 1), 0);
+	viommu_server_free(rig.server);
+	rig.server = NULL;
+	assert_int_equal(rig.toy[0].disconnected, 1);
+	assert_int_equal(rig.toy[0].resets, 1);
+	assert_int_equal(viommu_mem_next(rig.mem, 0, &r), -ENOENT);
+	assert_int_equal(recv(peer.fd, &c, 1, MSG_DONTWAIT), 0);
+	/* The function is nobody's now, and may still do what it likes. */
+	viommu_pci_intx(rig.toy[0].pci, 1);
+	viommu_pci_message(rig.toy[0].pci, 0xfee00000, 1);
+	viommu_pci_kick(rig.toy[0].pci);
+	close(peer.fd);
+	rig_close(&rig);
+	assert_int_equal(open_fds(), before);
+	close(fd);
+	close(efds[0]);
+	close(efds[1]);
+}
+
 /* ---- Work on the loop */
 
 static void a_function_without_workers_runs_in_bounded_turns(void **state)
@@ -747,6 +798,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(maps_are_regions_of_the_memory),
 	cmocka_unit_test(maps_of_a_second_function_are_taken_and_forgotten),
 	cmocka_unit_test(many_maps_stay_sorted),
+	cmocka_unit_test(a_server_that_ends_ends_its_clients),
 	cmocka_unit_test(a_function_without_workers_runs_in_bounded_turns),
 };
 TEST_MAIN(tests)

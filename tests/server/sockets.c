@@ -403,14 +403,18 @@ static rlim_t no_more_fds(void)
 
 static void a_client_waits_until_there_is_a_descriptor(void **state)
 {
+	struct oracle oracle = { .bytes = 3 };
 	struct pollfd epoll;
 	struct peer peer;
+	char path[64];
 	struct rig rig;
 	rlim_t old;
 	int fd;
 
 	(void)state;
 	rig_open(&rig, &(struct rig_config){ .ports = 2 });
+	rig_path(&rig, "control", path, sizeof(path));
+	assert_int_equal(viommu_server_add_control(rig.server, path, oracle_answer, &oracle), 0);
 	peer_open(&peer, &rig, 1);
 	assert_int_equal(peer_version(&peer, NULL), 0);
 	fd = peer_dial(rig.toy[0].path);
@@ -439,7 +443,16 @@ static void a_client_waits_until_there_is_a_descriptor(void **state)
 	assert_int_equal(rig.toy[0].connected, 2);
 	peer.fd = fd;
 	assert_int_equal(peer_version(&peer, NULL), 0);
+	/* Control clients wait in the same way. */
+	fd = peer_dial(path);
+	assert_int_equal(send(fd, "x\n", 2, MSG_NOSIGNAL), 2);
+	old = no_more_fds();
+	rig_step(&rig);
+	assert_int_equal(rig.server->parked, 1);
+	limit_fds(old);
 	peer_close(&peer);
+	assert_int_equal(drain(&rig, fd), 3);
+	close(fd);
 	rig_close(&rig);
 }
 

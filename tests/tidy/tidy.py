@@ -41,7 +41,7 @@ HEADERS = {
     "walk": "walk",
     "pasid": "pasid", "path": "pasid",
     "host": "host", "gpasid": "host", "legacy": "host",
-    "dma": "dma", "guest": "guest",
+    "dma": "dma", "guest": "guest", "acpi": "acpi",
     "pci": "dev", "dsa": "dev",
     "board": "board",
     "server": "server",

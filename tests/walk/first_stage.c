@@ -192,6 +192,28 @@ static void first_stage_ignored_bits_are_ignored(void **state)
 }
 
 /* VTD-FS-02, VTD-FS-22, VTD-FS-24, VTD-FS-26, VTD-FLT-170 */
+/* VTD-ORDER-11: what the page permits comes before where it lies. */
+static void the_output_is_judged_last(void **state)
+{
+	static const uint64_t outside[] = { UINT64_C(1) << 46, 0xfee01000 };
+	struct fix f;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		fix_init(&f, "f4");
+		f.stack.haw = 45;
+		assert_int_equal(tables_map(&f.stage[0], fix_addr(0), outside[i], 12, TABLES_R), 0);
+		fix_fault_at(&f, VIOMMU_READ, 0x81, 0, 1);
+		*fix_entry(&f, 0, 1) |= FS_US;
+		fix_fault_at(&f, VIOMMU_WRITE, 0x85, 0, 1);
+		*fix_entry(&f, 0, 1) |= FS_RW;
+		assert_int_equal(fix_walk(&f, fix_addr(0), VIOMMU_WRITE), VIOMMU_FAULTED);
+		assert_int_equal(f.r.fault.reason, i ? 0x87 : 0x83);
+		fix_free(&f);
+	}
+}
+
 static void user_requests_need_user_at_every_level(void **state)
 {
 	unsigned int level;
@@ -445,6 +467,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(first_stage_bit_7_is_reserved_where_no_page_is),
 	cmocka_unit_test(first_stage_large_leaves_must_be_aligned_but_for_pat),
 	cmocka_unit_test(first_stage_ignored_bits_are_ignored),
+	cmocka_unit_test(the_output_is_judged_last),
 	cmocka_unit_test(user_requests_need_user_at_every_level),
 	cmocka_unit_test(writes_need_rw_at_every_level),
 	cmocka_unit_test(supervisor_requests_need_sre),

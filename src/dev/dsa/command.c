@@ -128,10 +128,13 @@ static unsigned int check_wq(struct viommu_dsa *dsa, unsigned int wq, uint32_t e
 
 /* ---- What commands do ------------------------------------------------------------------------ */
 
-/* The queues that a command is about, as bits. */
+/* The queues whose descriptors a command ends or waits for, as bits. */
 static uint32_t queues_of(struct viommu_dsa *dsa, const struct dsa_command *c)
 {
 	switch (c->code) {
+	case DSA_CMD_ENABLE_DEVICE:
+	case DSA_CMD_ENABLE_WQ:
+		return 0;
 	case DSA_CMD_DISABLE_WQ:
 	case DSA_CMD_DRAIN_WQ:
 	case DSA_CMD_ABORT_WQ:
