@@ -244,7 +244,7 @@ int viommu_device_gate(struct viommu_device *dev, uint32_t flags)
 	store_release(&dev->gates, flags);
 	store_release(&dev->sce[0], (dev->sce[0] & ~sce_gates(UINT32_MAX)) | sce_gates(flags));
 	/* Translations know nothing of gates, so they go: of every device, which is seldom. */
-	gen_bump(&host->gen.v);
+	gen_bump(host, &host->gen.v);
 	if (!(flags & VIOMMU_DEVICE_PRI))
 		viommu__requests_end(dev, VIOMMU_ALL_PASIDS, VIOMMU_RESPONSE_INVALID);
 	viommu__devtlbs_drop(dev, VIOMMU_ALL_PASIDS, 0, 0);

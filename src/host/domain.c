@@ -106,7 +106,7 @@ static void domain_unmap(struct viommu_domain *dom, uint64_t gpa, uint64_t bytes
 	uint64_t *chain = NULL;
 
 	ss_clear(dom, dom->root, dom->levels, 0, gpa, gpa + bytes - 1, &chain);
-	gen_bump(&host->gens[dom->did].v);
+	gen_bump(host, &host->gens[dom->did].v);
 	viommu__devices_drop_all(host);
 	viommu__markers_drain(&host->markers);
 	chain_free(dom, chain);
@@ -185,7 +185,7 @@ int viommu__host_reap_lost(struct viommu_host *host)
 				ss_clear(dom, dom->root, dom->levels, 0, r.gpa, r.gpa + r.bytes - 1,
 					 &chain);
 		}
-		gen_bump(&host->gens[dom->did].v);
+		gen_bump(host, &host->gens[dom->did].v);
 		viommu__markers_drain(&host->markers);
 		chain_free(dom, chain);
 	}
@@ -330,7 +330,7 @@ again:
 	pthread_mutex_lock(&host->lock);
 	list_del(&dom->link);
 	host->by_did[dom->did] = NULL;
-	gen_bump(&host->gens[dom->did].v);
+	gen_bump(host, &host->gens[dom->did].v);
 	viommu__markers_drain(&host->markers);
 	viommu__page_put(&host->pages, dom->root);
 	VIOMMU_ASSERT(dom->tables == 1);

@@ -16,7 +16,8 @@ import tempfile
 
 WANTED = {
 	"dmar": ["Host Address Width : 2F", "Hardware Unit Definition",
-		 "Register Base Address : 00000000FEBE0000", r"PCI Path : 05,00", r"Device Scope Type : 02", r"Device Scope Type : 03",
+		 "Register Base Address : 00000000FEBE0000", r"PCI Path : 05,00",
+		 r"Device Scope Type : 02", r"Device Scope Type : 03",
 		 "Reserved Memory Region", r"Base Address : 000000007F000000",
 		 r"End Address \(limit\) : 000000007F0FFFFF", "Root Port ATS Capability"],
 	"ssdt": [r'DefinitionBlock \("", "SSDT", 2, "VIOMMU"', r"Scope \(\\_SB\.PCI0\)", r"Device \(VIOM\)",

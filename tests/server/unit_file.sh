@@ -3,7 +3,7 @@
 #
 # unit_file.sh UNIT TOOL: what systemd-analyze says of the unit template. TAP.
 set -u
-unit=$1 tool=$2
+unit=$1 tool=$(realpath "$2")
 echo 1..2
 if ! command -v systemd-analyze >/dev/null; then
 	echo "ok 1 - unit_is_well_formed # SKIP no systemd-analyze"

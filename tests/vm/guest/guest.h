@@ -85,6 +85,7 @@ int command_accel(int argc, char **argv);
 int command_dsa_test(int argc, char **argv);
 int command_runner(int argc, char **argv);
 int command_vfio(int argc, char **argv);
+int command_tutorial(int argc, char **argv);
 int command_preload(int argc, char **argv);
 
 #endif /* VIOMMU_GUEST_H */

@@ -316,7 +316,7 @@ static const struct {
 	{ "kill", command_kill },       { "storm", command_storm },
 	{ "accel", command_accel },     { "dsa_test", command_dsa_test },
 	{ "runner", command_runner },   { "vfio", command_vfio },
-	{ "preload", command_preload },
+	{ "preload", command_preload }, { "tutorial", command_tutorial },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */

@@ -709,9 +709,7 @@ static int worker(int number, int rounds, const struct gate *gate)
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
 	random_fill(source, size);
 	why = copy(&queue, destination, source, size) ?: compare(destination, source, size);
-	/*
-	 * All of them are there, and have their entries in the unit's tables, before any goes on.
-	 */
+	/* All are there, and have their entries in the unit's tables, before any goes on. */
 	if (write(gate->ready, "x", 1) != 1 || read(gate->go, name, 1) != 0)
 		give_up("pipe");
 	for (i = 0; i < rounds && !why; i++) {
