@@ -8,6 +8,7 @@
 #include <sched.h>
 
 #include "base/hash.h"
+#include "host/handle.h"
 #include "host/soft.h"
 
 #define DEVICE_FLAGS (VIOMMU_DEVICE_PASID | VIOMMU_DEVICE_ATS | VIOMMU_DEVICE_PRI)
@@ -217,6 +218,11 @@ void viommu_device_free(struct viommu_device *dev)
 	viommu__free(dev->records);
 	viommu__free(dev->pdir_alloc);
 	viommu__free(dev);
+}
+
+uint32_t viommu__device_flags(const struct viommu_device *dev)
+{
+	return dev->flags;
 }
 
 uint16_t viommu_device_sid(const struct viommu_device *dev)

@@ -8,6 +8,7 @@
  * it is chained by its first entry, whose low bits stay 0 (a walker that is still inside reads "not
  * present").
  */
+#include "host/handle.h"
 #include "host/soft.h"
 
 #define DOMAIN_FLAGS (VIOMMU_DOMAIN_DIRTY | VIOMMU_DOMAIN_NO_NEST)
@@ -336,6 +337,11 @@ again:
 	pthread_mutex_unlock(&host->lock);
 	VIOMMU_ASSERT(viommu_owner_free(dom->owner) == 0);
 	viommu__free(dom);
+}
+
+struct viommu_host *viommu__domain_host(const struct viommu_domain *dom)
+{
+	return dom->host;
 }
 
 struct viommu_owner *viommu_domain_owner(struct viommu_domain *dom)
