@@ -109,6 +109,7 @@ struct viommu_dma {
 	struct viommu_host *host;
 	struct slot *last; /* the slot that was used last: most accesses use the same again */
 	uint32_t victim;   /* counts fills: who is replaced next */
+	bool cold;         /* the batch before missed often */
 	uint64_t next_tag;
 	struct viommu_dma_stats stats;
 	struct viommu_fault fault; /* of the last translation that faulted */
@@ -300,6 +301,13 @@ int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 /* Walk what the slot names; the fault has the walker's fields only. */
 int viommu__dma_walk(struct viommu_dma *dma, struct slot *slot, uint64_t addr, uint32_t access,
 		     struct viommu_walk_result *wr);
+
+/*
+ * Operations of a batch at a time whose cache misses of the processor overlap; nr <= BATCH_GROUP.
+ * Outside of any section. Nothing but time depends on it.
+ */
+#define BATCH_GROUP 32u
+void viommu__dma_prefetch(struct viommu_dma *dma, const struct viommu_dma_op *ops, size_t nr);
 
 /* Everything but a plain hit in the cache of small pages. */
 int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,

@@ -566,3 +566,80 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 general:
 	return miss_general(dma, dev, pasid, addr, access, out);
 }
+
+/* ---- Batches ---- */
+
+/* How far an operation is known: the entry that its translation reads next. */
+struct ahead {
+	const uint64_t *entry;
+	struct slot *slot; /* NULL: nothing to be had in advance */
+	uint32_t level;
+};
+
+/* Where it begins: at the lowest table that is cached, unless the page itself is. */
+static inline struct ahead ahead_begin(struct viommu_dma *dma, const struct viommu_dma_op *op)
+{
+	struct slot *slot = slot_find(dma, op->dev, op->pasid);
+	struct ahead a = { .level = 1 };
+	struct pair *p;
+	uint64_t tag;
+
+	if (unlikely(!slot_good(dma, slot, op->dev, op->pasid) ||
+		     (slot->kind & ~SLOT_LARGE) != SLOT_NESTED || !cacheable(op->addr) ||
+		     (op->flags & (VIOMMU_PRIV | VIOMMU_EXEC | VIOMMU_DMA_ATS))))
+		return a;
+	a.slot = slot;
+	tag = tag_4k(op->addr, slot->tag);
+	if (!(set_find(set_4k(dma, tag), tag) & VIOMMU_PERM_R))
+		return a;
+	p = table_1(dma, op->addr, slot->tag);
+	if (p->tag != tag_2m(op->addr, slot->tag)) {
+		p = table_2(dma, op->addr, slot->tag);
+		a.level = 2;
+		if (p->tag != tag_1g(op->addr, slot->tag))
+			return a;
+	}
+	a.entry = (const uint64_t *)(uintptr_t)(p->val & ~CUM_BITS) +
+		  (op->addr >> (12 + 9 * (a.level - 1)) & 511);
+	__builtin_prefetch(a.entry);
+	return a;
+}
+
+/* From the table above the last to the last; what the entry says is only a guess where to look. */
+static inline void ahead_down(struct viommu_dma *dma, const struct ahead *a, uint64_t addr)
+{
+	struct nested n = {
+		.dma = dma,
+		.slot = a->slot,
+		.ss = &a->slot->dom->stage,
+		.gpa_tag = dma->more[a->slot - dma->slot].gpa_tag,
+	};
+	uint64_t e = load_acquire(a->entry);
+	struct viommu__hit h;
+
+	if ((e & VTD_MASK(VTD_FS_P)) && !(e & VTD_MASK(VTD_FS_PS)) &&
+	    nested_resolve(&n, e & VTD_MASK(VTD_FS_ADDR), VIOMMU__WANT_R | VIOMMU__WANT_TABLE, &h))
+		__builtin_prefetch((const uint64_t *)(uintptr_t)h.addr + (addr >> 12 & 511));
+}
+
+void viommu__dma_prefetch(struct viommu_dma *dma, const struct viommu_dma_op *ops, size_t nr)
+{
+	struct ahead ahead[BATCH_GROUP];
+	struct viommu_dma_span span;
+	size_t i;
+
+	viommu__marker_enter(&dma->marker);
+	for (i = 0; i < nr; i++)
+		ahead[i] = ahead_begin(dma, &ops[i]);
+	for (i = 0; i < nr; i++)
+		if (ahead[i].entry && ahead[i].level == 2)
+			ahead_down(dma, &ahead[i], ops[i].addr);
+	/* A fault comes up again where the operation is done. */
+	for (i = 0; i < nr; i++)
+		if (ahead[i].slot &&
+		    !dma_translate(dma, ops[i].dev, ops[i].pasid, ops[i].addr,
+				   ops[i].kind == VIOMMU_DMA_READ ? VIOMMU_READ : VIOMMU_WRITE,
+				   &span))
+			__builtin_prefetch(span.host);
+	viommu__marker_leave(&dma->marker);
+}

@@ -519,30 +519,43 @@ int viommu_dma_atomic(struct viommu_dma *dma, struct viommu_device *dev, uint32_
 	return ret;
 }
 
+static inline int op_run(struct viommu_dma *dma, struct viommu_dma_op *op)
+{
+	switch (op->kind) {
+	case VIOMMU_DMA_READ:
+		return viommu_dma_read(dma, op->dev, op->pasid, op->addr, op->buf, op->bytes,
+				       op->flags, &op->res);
+	case VIOMMU_DMA_WRITE:
+		return viommu_dma_write(dma, op->dev, op->pasid, op->addr, op->buf, op->bytes,
+					op->flags, &op->res);
+	case VIOMMU_DMA_FILL:
+		return viommu_dma_fill(dma, op->dev, op->pasid, op->addr, op->pattern, op->bytes,
+				       op->flags, &op->res);
+	default:
+		return -EINVAL;
+	}
+}
+
+/*
+ * In groups. One that misses often is followed by one whose table entries and data are asked of the
+ * memory together, before any of them is used.
+ */
 size_t viommu_dma_batch(struct viommu_dma *dma, struct viommu_dma_op *ops, size_t nr)
 {
-	size_t i, good = 0;
+	size_t good = 0, n;
 
-	for (i = 0; i < nr; i++) {
-		struct viommu_dma_op *op = &ops[i];
+	for (; nr; ops += n, nr -= n) {
+		uint64_t misses = dma->stats.misses;
+		struct viommu_dma_op *op;
 
-		switch (op->kind) {
-		case VIOMMU_DMA_READ:
-			op->status = viommu_dma_read(dma, op->dev, op->pasid, op->addr, op->buf,
-						     op->bytes, op->flags, &op->res);
-			break;
-		case VIOMMU_DMA_WRITE:
-			op->status = viommu_dma_write(dma, op->dev, op->pasid, op->addr, op->buf,
-						      op->bytes, op->flags, &op->res);
-			break;
-		case VIOMMU_DMA_FILL:
-			op->status = viommu_dma_fill(dma, op->dev, op->pasid, op->addr, op->pattern,
-						     op->bytes, op->flags, &op->res);
-			break;
-		default:
-			op->status = -EINVAL;
+		n = min_u64(nr, BATCH_GROUP);
+		if (unlikely(dma->cold))
+			viommu__dma_prefetch(dma, ops, n);
+		for (op = ops; op < ops + n; op++) {
+			op->status = op_run(dma, op);
+			good += op->status == 0;
 		}
-		good += op->status == 0;
+		dma->cold = (dma->stats.misses - misses) * 4 > n;
 	}
 	return good;
 }
