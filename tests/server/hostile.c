@@ -477,6 +477,41 @@ static void a_counter_that_is_full_makes_nobody_wait(void **state)
 	two_close(&two);
 }
 
+/* It would work on over the next VM's memory, which comes to the same addresses. */
+static void nobody_stays_behind_when_the_memory_goes(void **state)
+{
+	struct rig_config config = { .ports = 3, .workers = 1 };
+	struct peer memory, other, third;
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig, &config);
+	peer_open(&other, &rig, 1);
+	peer_open(&memory, &rig, 0);
+	peer_open(&third, &rig, 2);
+	assert_int_equal(peer_version(&memory, NULL), 0);
+	assert_int_equal(peer_version(&other, NULL), 0);
+	peer_enable(&other);
+	/* A function without memory goes alone. */
+	peer_close(&third);
+	rig_settle(&rig);
+	assert_true(viommu_pci_enabled(rig.toy[1].pci) & VIOMMU_PCI_BUS_MASTER);
+	/* In the round in which it is seen, before anybody else's next message. */
+	close(memory.fd);
+	while (!rig.toy[0].disconnected)
+		rig_step(&rig);
+	assert_int_equal(viommu_pci_enabled(rig.toy[1].pci), 0);
+	peer_open(&memory, &rig, 0);
+	assert_true(peer_is_closed(&other));
+	assert_int_equal(rig.toy[1].disconnected, 1);
+	peer_open(&third, &rig, 1);
+	assert_int_equal(peer_version(&third, NULL), 0);
+	peer_close(&memory);
+	close(other.fd);
+	close(third.fd);
+	rig_close(&rig);
+}
+
 /* A round gives each client a turn, and a turn is bounded. */
 static void who_floods_gets_no_more_than_a_turn(void **state)
 {
@@ -615,6 +650,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(who_does_not_read_is_disconnected),
 	cmocka_unit_test(who_reads_late_gets_everything),
 	cmocka_unit_test(a_counter_that_is_full_makes_nobody_wait),
+	cmocka_unit_test(nobody_stays_behind_when_the_memory_goes),
 	cmocka_unit_test(who_floods_gets_no_more_than_a_turn),
 	cmocka_unit_test(a_second_client_is_turned_away),
 	cmocka_unit_test(a_log_is_bounded),
