@@ -4,6 +4,7 @@
  * Numbers stand here as a driver writes them.
  */
 #include "base/alloc.h"
+#include "base/bits.h"
 #include "dev/dsa_guest.h"
 
 #define A_VA (GUEST_VA + 0x10000)
@@ -1076,6 +1077,38 @@ static void the_occupancy_interrupt_comes_at_the_limit(void **state)
 	guest_close(&g);
 }
 
+/* The check of the handle at enable is passed by when the interrupt is enabled after it. */
+static void an_occupancy_handle_that_is_none_sends_nothing(void **state)
+{
+	static const uint32_t handles[] = { 9, 31, 32, 0xffff, 1 << 16 | 4 };
+	struct desc d = desc_make(DSA_OP_NOOP, 0, 0, 0, 0);
+	unsigned int i, k;
+	struct guest g;
+
+	(void)state;
+	guest_open(&g, &bare);
+	guest_write32(&g, GRPCFG(0, 0), 1);
+	guest_write32(&g, GRPCFG(0, 8), 1);
+	guest_queue(&g, 0, 16, WQ_PRIORITY(1) | WQ_DEDICATED | WQ_PASID(GUEST_GP));
+	assert_int_equal(guest_command(&g, DSA_CMD_ENABLE_DEVICE, 0), 0);
+	for (i = 0; i < ARRAY_SIZE(handles); i++) {
+		guest_queue(&g, 0, 16, WQ_PRIORITY(1) | WQ_DEDICATED | WQ_PASID(GUEST_GP));
+		guest_write32(&g, WQCFG(0, 4), handles[i]);
+		assert_int_equal(guest_command(&g, DSA_CMD_ENABLE_WQ, 0), 0);
+		guest_write32(&g, WQCFG(0, 5), 1 << 16);
+		guest_submit(&g, 0, &d);
+		guest_run(&g);
+		/* It came about, and that is told. */
+		assert_int_equal(guest_read32(&g, WQCFG(0, 6)) >> 16 & 1, 1);
+		assert_int_equal(guest_read32(&g, 0x98), 4);
+		guest_write32(&g, 0x98, 4);
+		for (k = 0; k < ARRAY_SIZE(g.interrupts); k++)
+			assert_int_equal(g.interrupts[k], 0);
+		assert_int_equal(guest_command(&g, DSA_CMD_RESET_WQ, 1), 0);
+	}
+	guest_close(&g);
+}
+
 static void stats_count(void **state)
 {
 	struct viommu_dsa_stats s = { .size = sizeof(s) };
@@ -1137,6 +1170,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(groups_have_engines_of_their_own),
 	cmocka_unit_test(a_drain_descriptor_waits_for_those_before_it),
 	cmocka_unit_test(the_occupancy_interrupt_comes_at_the_limit),
+	cmocka_unit_test(an_occupancy_handle_that_is_none_sends_nothing),
 	cmocka_unit_test(stats_count),
 };
 TEST_MAIN(tests)
