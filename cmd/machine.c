@@ -401,6 +401,7 @@ static int board(struct machine *m)
 		    (struct viommu_server_function){
 			    .pci = viommu_board_unit(m->board),
 			    .mem = viommu_board_mem(m->board),
+			    .host = viommu_board_host(m->board),
 		    });
 	for (i = 0; ret == CMD_OK && i < o->nr; i++)
 		ret = device(m, &o->device[i], &next);

@@ -71,7 +71,12 @@ struct viommu_server_function {
 	 * all functions of one VM tell the same. Borrowed.
 	 */
 	struct viommu_mem *mem;
-	/* Whose DMA objects its workers get; NULL if the function has no workers. Borrowed. */
+	/*
+	 * Whose DMA objects its workers get. NULL: the function has no workers. Functions of one
+	 * host are one VM: when the client goes that fills the memory, the functions without memory
+	 * are reset and their clients are let go, so that none of them meets the next VM's memory.
+	 * Borrowed.
+	 */
 	struct viommu_host *host;
 	void *ctx;
 	/*

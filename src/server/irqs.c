@@ -83,7 +83,7 @@ static void signal_one(struct viommu__port *port, uint32_t n)
 	if (port->irqs.fd[n] < 0)
 		return;
 	fetch_add_relaxed(&port->server->interrupts, 1);
-	viommu__eventfd_signal(port->irqs.fd[n]);
+	viommu__signal(&port->server->signaler, port->irqs.fd[n]);
 }
 
 /* Under port.lock. */

@@ -33,6 +33,26 @@ static void drop_fds(struct viommu__port *port)
 	port->fds_lost = false;
 }
 
+/*
+ * The client that filled the memory went, and with it the VM. The next one's memory comes to the
+ * same place, so whoever still serves a function over it is let go now, and the function does
+ * nothing any more when the next message of anybody is looked at.
+ */
+static void end_vm(struct viommu__port *port)
+{
+	struct viommu__port *other;
+
+	if (!port->function.mem || !port->function.host)
+		return;
+	list_for_each_entry(other, &port->server->ports, node) {
+		if (other == port || other->client.fd < 0 || other->function.mem ||
+		    other->function.host != port->function.host)
+			continue;
+		viommu__port_finish(other, "its VM's memory went");
+		viommu_pci_reset(other->function.pci);
+	}
+}
+
 static void hang_up(struct viommu__port *port)
 {
 	struct viommu_server *server = port->server;
@@ -58,6 +78,7 @@ static void hang_up(struct viommu__port *port)
 	port->in = NULL;
 	/* The function first: what works for it ends, and nobody looks for memory that is gone. */
 	viommu_pci_reset(port->function.pci);
+	end_vm(port);
 	viommu__port_unmap_all(port);
 	server->clients--;
 	viommu__server_log(server, VIOMMU_SERVER_INFO, "%s: client went: %s", port->socket.path,

@@ -211,6 +211,9 @@ static int open_loop(struct viommu_server *server)
 	server->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (server->timer.fd < 0)
 		return -errno;
+	err = viommu__signaler_open(&server->signaler);
+	if (err)
+		return err;
 	server->wake.ready = wake_ready;
 	server->timer.ready = timer_ready;
 	err = viommu__server_watch(server, &server->wake, EPOLLIN);
@@ -242,6 +245,7 @@ int viommu_server_new(const struct viommu_server_config *config, struct viommu_s
 	server->epoll = -1;
 	server->wake.fd = -1;
 	server->timer.fd = -1;
+	server->signaler.fd = -1;
 	list_init(&server->ports);
 	list_init(&server->controls);
 	list_init(&server->runnable);
@@ -268,6 +272,7 @@ void viommu_server_free(struct viommu_server *server)
 		list_del(&port->node);
 		viommu__port_free(port);
 	}
+	viommu__signaler_close(&server->signaler);
 	close_fd(server->timer.fd);
 	close_fd(server->wake.fd);
 	close_fd(server->epoll);

@@ -39,10 +39,10 @@ ssize_t viommu__socket_recv(int fd, void *buf, size_t bytes, int *fds, unsigned 
 
 /*
  * Is it an eventfd, or at least a file of the kernel to which a write of 8 bytes can't block? It is
- * made non-blocking, since a peer might fill its counter. 0 or -EINVAL.
+ * made non-blocking, as far as that goes: see signaler.c. 0 or -EINVAL.
  */
 int viommu__eventfd_check(int fd);
-/* Adds one to it. */
+/* Adds one to an eventfd of our own. Async-signal-safe. */
 void viommu__eventfd_signal(int fd);
 
 #endif /* VIOMMU_SERVER_SOCKET_H */

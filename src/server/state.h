@@ -28,6 +28,7 @@
 
 #include "base/list.h"
 #include "server/maps.h"
+#include "server/signaler.h"
 #include "server/socket.h"
 #include "server/wire.h"
 
@@ -148,6 +149,7 @@ struct viommu_server {
 	int epoll;
 	struct viommu__source wake;
 	struct viommu__source timer;
+	struct viommu__signaler signaler;
 	bool ticking;
 	uint32_t awake; /* atomic; wake was written to and not yet read */
 	uint32_t stop;  /* atomic */

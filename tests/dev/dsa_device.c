@@ -4,6 +4,7 @@
  * Numbers stand here as a driver writes them.
  */
 #include "base/alloc.h"
+#include "base/bits.h"
 #include "dev/dsa_guest.h"
 
 #define A_VA (GUEST_VA + 0x10000)
@@ -578,6 +579,23 @@ static void drain_waits_for_nobody_else(void **state)
 	guest_close(&g);
 }
 
+static void drain_waits_for_nothing_that_comes_after_it(void **state)
+{
+	struct desc d = desc_make(DSA_OP_NOOP, 0, 0, 0, 0);
+	struct guest g;
+
+	(void)state;
+	guest_open(&g, NULL);
+	guest_submit(&g, 0, &d);
+	guest_write32(&g, 0xa0, DSA_CMD_DRAIN_WQ << 20 | 1);
+	guest_submit(&g, 0, &d);
+	assert_int_equal(guest_read32(&g, 0xa8), ACTIVE);
+	assert_int_equal(viommu_pci_run(g.pci, g.w.dma), 1);
+	assert_int_equal(guest_read32(&g, 0xa8), 0);
+	assert_int_equal(occupancy(&g, 0), 1);
+	guest_close(&g);
+}
+
 static void abort_and_reset_end_what_is_stuck_without_a_record(void **state)
 {
 	static const struct {
@@ -655,6 +673,32 @@ static void an_abort_ends_a_batch_between_two_descriptors(void **state)
 	guest_wait_interrupts(&g, 0, 1);
 	assert_int_equal(stuck_status(&g), 0);
 	assert_int_equal(guest_ptr(&g, B_VA + 64)[0], 0);
+	guest_close(&g);
+}
+
+static void an_abort_ends_a_job_that_is_stuck_with_its_record(void **state)
+{
+	struct desc d = desc_make(DSA_OP_FILL, DSA_FLAG_BOF | DSA_FLAG_RCI, 1, B_VA, 8);
+	struct guest g;
+
+	(void)state;
+	guest_open(&g, NULL);
+	guest_write32(&g, MSIXPERM(1), 8 | GUEST_GP << 12);
+	d.w[1] = A_VA;
+	d.w[4] |= 1ull << 32;
+	guest_hide(&g, B_VA);
+	g.vanish = A_VA;
+	g.then = ANSWER_LATER;
+	guest_workers_start(&g, 1);
+	guest_submit(&g, 0, &d);
+	guest_wait_requests(&g, 2);
+	guest_write32(&g, 0xa0, 0x80000000 | DSA_CMD_ABORT_ALL << 20);
+	assert_int_equal(guest_read32(&g, 0xa8), ACTIVE);
+	guest_respond(&g, VIOMMU_RESPONSE_INVALID);
+	guest_wait_interrupts(&g, 0, 1);
+	guest_workers_stop(&g);
+	assert_int_equal(g.interrupts[1], 0);
+	assert_int_equal(guest_read64(&g, 0xc0), 0);
 	guest_close(&g);
 }
 
@@ -1033,6 +1077,38 @@ static void the_occupancy_interrupt_comes_at_the_limit(void **state)
 	guest_close(&g);
 }
 
+/* The check of the handle at enable is passed by when the interrupt is enabled after it. */
+static void an_occupancy_handle_that_is_none_sends_nothing(void **state)
+{
+	static const uint32_t handles[] = { 9, 31, 32, 0xffff, 1 << 16 | 4 };
+	struct desc d = desc_make(DSA_OP_NOOP, 0, 0, 0, 0);
+	unsigned int i, k;
+	struct guest g;
+
+	(void)state;
+	guest_open(&g, &bare);
+	guest_write32(&g, GRPCFG(0, 0), 1);
+	guest_write32(&g, GRPCFG(0, 8), 1);
+	guest_queue(&g, 0, 16, WQ_PRIORITY(1) | WQ_DEDICATED | WQ_PASID(GUEST_GP));
+	assert_int_equal(guest_command(&g, DSA_CMD_ENABLE_DEVICE, 0), 0);
+	for (i = 0; i < ARRAY_SIZE(handles); i++) {
+		guest_queue(&g, 0, 16, WQ_PRIORITY(1) | WQ_DEDICATED | WQ_PASID(GUEST_GP));
+		guest_write32(&g, WQCFG(0, 4), handles[i]);
+		assert_int_equal(guest_command(&g, DSA_CMD_ENABLE_WQ, 0), 0);
+		guest_write32(&g, WQCFG(0, 5), 1 << 16);
+		guest_submit(&g, 0, &d);
+		guest_run(&g);
+		/* It came about, and that is told. */
+		assert_int_equal(guest_read32(&g, WQCFG(0, 6)) >> 16 & 1, 1);
+		assert_int_equal(guest_read32(&g, 0x98), 4);
+		guest_write32(&g, 0x98, 4);
+		for (k = 0; k < ARRAY_SIZE(g.interrupts); k++)
+			assert_int_equal(g.interrupts[k], 0);
+		assert_int_equal(guest_command(&g, DSA_CMD_RESET_WQ, 1), 0);
+	}
+	guest_close(&g);
+}
+
 static void stats_count(void **state)
 {
 	struct viommu_dsa_stats s = { .size = sizeof(s) };
@@ -1054,6 +1130,13 @@ static void stats_count(void **state)
 	assert_int_equal(s.bytes, 5000);
 	assert_int_equal(s.batches, 0);
 	assert_int_equal(s.swerrors, 0);
+	/* A program that knows only the first two gets no more. */
+	memset(&s, 0xee, sizeof(s));
+	s.size = 16;
+	viommu_dsa_stats(g.dsa, &s);
+	assert_int_equal(s.size, 16);
+	assert_int_equal(s.descriptors, 2);
+	assert_int_equal(s.batches, 0xeeeeeeeeeeeeeeee);
 	guest_close(&g);
 }
 
@@ -1072,9 +1155,11 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(reset_device_keeps_the_error_and_no_more),
 	cmocka_unit_test(drain_waits_for_page_requests),
 	cmocka_unit_test(drain_waits_for_nobody_else),
+	cmocka_unit_test(drain_waits_for_nothing_that_comes_after_it),
 	cmocka_unit_test(abort_and_reset_end_what_is_stuck_without_a_record),
 	cmocka_unit_test(a_reset_of_the_function_ends_what_is_stuck),
 	cmocka_unit_test(an_abort_ends_a_batch_between_two_descriptors),
+	cmocka_unit_test(an_abort_ends_a_job_that_is_stuck_with_its_record),
 	cmocka_unit_test(a_control_that_changes_while_enabled_halts),
 	cmocka_unit_test(controls_that_change_before_enable_are_fine),
 	cmocka_unit_test(a_halt_ends_what_is_stuck),
@@ -1085,6 +1170,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(groups_have_engines_of_their_own),
 	cmocka_unit_test(a_drain_descriptor_waits_for_those_before_it),
 	cmocka_unit_test(the_occupancy_interrupt_comes_at_the_limit),
+	cmocka_unit_test(an_occupancy_handle_that_is_none_sends_nothing),
 	cmocka_unit_test(stats_count),
 };
 TEST_MAIN(tests)

@@ -440,6 +440,78 @@ static void who_reads_late_gets_everything(void **state)
 	two_close(&two);
 }
 
+/* O_NONBLOCK is the open file's, so the client takes it off when the server has put it on. */
+static void a_counter_that_is_full_makes_nobody_wait(void **state)
+{
+	const uint64_t full = UINT64_MAX - 1;
+	int fd = event_fd(), flags;
+	unsigned long context;
+	struct two two;
+	unsigned int i;
+
+	(void)state;
+	two_open(&two, NULL);
+	assert_int_equal(peer_version(&two.bad, NULL), 0);
+	peer_enable(&two.bad);
+	peer_msix(&two.bad, &fd, 1);
+	assert_int_equal(peer_write64(&two.bad, TOY_INTERRUPT, 0), 0);
+	assert_int_equal(event_take(fd), 1);
+	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+	flags = fcntl(fd, F_GETFL);
+	assert_int_equal(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK), 0);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(peer_write64(&two.bad, TOY_INTERRUPT, 0), 0);
+	/* Also the client's own trigger. */
+	assert_int_equal(peer_irqs(&two.bad, 0x21, VFU_MSIX, 0, 1, NULL, 0), 0);
+	two_good(&two);
+	assert_true(event_take(fd) >= full);
+	/* A kernel without asynchronous I/O. */
+	context = two.rig.server->signaler.context;
+	two.rig.server->signaler.context = 0;
+	assert_int_equal(peer_write64(&two.bad, TOY_INTERRUPT, 0), 0);
+	assert_int_equal(event_take(fd), 1);
+	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+	assert_int_equal(peer_write64(&two.bad, TOY_INTERRUPT, 0), 0);
+	two.rig.server->signaler.context = context;
+	close(fd);
+	two_close(&two);
+}
+
+/* It would work on over the next VM's memory, which comes to the same addresses. */
+static void nobody_stays_behind_when_the_memory_goes(void **state)
+{
+	struct rig_config config = { .ports = 3, .workers = 1 };
+	struct peer memory, other, third;
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig, &config);
+	peer_open(&other, &rig, 1);
+	peer_open(&memory, &rig, 0);
+	peer_open(&third, &rig, 2);
+	assert_int_equal(peer_version(&memory, NULL), 0);
+	assert_int_equal(peer_version(&other, NULL), 0);
+	peer_enable(&other);
+	/* A function without memory goes alone. */
+	peer_close(&third);
+	rig_settle(&rig);
+	assert_true(viommu_pci_enabled(rig.toy[1].pci) & VIOMMU_PCI_BUS_MASTER);
+	/* In the round in which it is seen, before anybody else's next message. */
+	close(memory.fd);
+	while (!rig.toy[0].disconnected)
+		rig_step(&rig);
+	assert_int_equal(viommu_pci_enabled(rig.toy[1].pci), 0);
+	peer_open(&memory, &rig, 0);
+	assert_true(peer_is_closed(&other));
+	assert_int_equal(rig.toy[1].disconnected, 1);
+	peer_open(&third, &rig, 1);
+	assert_int_equal(peer_version(&third, NULL), 0);
+	peer_close(&memory);
+	close(other.fd);
+	close(third.fd);
+	rig_close(&rig);
+}
+
 /* A round gives each client a turn, and a turn is bounded. */
 static void who_floods_gets_no_more_than_a_turn(void **state)
 {
@@ -577,6 +649,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(descriptors_are_found_at_any_place_of_the_buffer),
 	cmocka_unit_test(who_does_not_read_is_disconnected),
 	cmocka_unit_test(who_reads_late_gets_everything),
+	cmocka_unit_test(a_counter_that_is_full_makes_nobody_wait),
+	cmocka_unit_test(nobody_stays_behind_when_the_memory_goes),
 	cmocka_unit_test(who_floods_gets_no_more_than_a_turn),
 	cmocka_unit_test(a_second_client_is_turned_away),
 	cmocka_unit_test(a_log_is_bounded),

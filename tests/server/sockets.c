@@ -498,9 +498,10 @@ static void a_server_is_made_whole_or_not_at_all(void **state)
 		assert_int_equal(open_fds(), before);
 	}
 	/*
-	 * epoll, wake, timer, three listeners; one to see whether somebody serves there needs none.
+	 * epoll, wake, timer, what signals, three listeners; one to see whether somebody serves
+	 * there needs none.
 	 */
-	assert_int_equal(n, 6);
+	assert_int_equal(n, 7);
 	rig_close(&rig);
 	assert_int_equal(open_fds(), before);
 }

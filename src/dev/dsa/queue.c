@@ -155,17 +155,22 @@ int viommu__dsa_enqueue(struct viommu_dsa *dsa, uint64_t offset, const void *des
 
 /* ---- What commands ask ----------------------------------------------------------------------- */
 
-/* Occupancy went down from `before`. */
+/*
+ * Occupancy went down from `before`. Enabling the queue looked at the handle only if the interrupt
+ * was enabled then, and it may be enabled later: choice: a handle that is none sends nothing.
+ */
 static void occupancy_fell(struct viommu_dsa *dsa, unsigned int wq, uint32_t before)
 {
 	uint32_t *cfg = dsa_wqcfg(dsa, wq), limit = DSA_GET32(cfg, DSA_WQCFG_LIMIT);
+	uint32_t handle = DSA_GET32(cfg, DSA_WQCFG_INT_HANDLE);
 
 	if (!DSA_GET32(cfg, DSA_WQCFG_INT_EN) || DSA_GET32(cfg, DSA_WQCFG_INT_SENT) ||
 	    before <= limit || dsa->queue[wq].count > limit)
 		return;
 	DSA_SET32(cfg, DSA_WQCFG_INT_SENT, 1);
 	*dsa_reg(dsa, DSA_REG_INTCAUSE) |= DSA_BITS(DSA_INTCAUSE_OCCUPANCY);
-	dsa->vectors |= UINT32_C(1) << DSA_GET32(cfg, DSA_WQCFG_INT_HANDLE);
+	if (handle < dsa_vectors(dsa) && !DSA_GET32(cfg, DSA_WQCFG_INT_IMS))
+		dsa->vectors |= UINT32_C(1) << handle;
 }
 
 void viommu__dsa_queue_drop(struct viommu_dsa *dsa, unsigned int wq, uint32_t pasid)
