@@ -35,8 +35,8 @@
 #define AGAIN_S 2
 
 /*
- * Where QEMU's own numbering of the user's devices, which goes upwards and comes first, does not get
- * so soon.
+ * Where QEMU's own numbering of the user's devices, which goes upwards and comes first, does not
+ * get so soon.
  */
 #define UNIT_SLOT  VIOMMU_SID(0, 0x10, 0)
 #define FIRST_SLOT VIOMMU_SID(0, 0x11, 0)

@@ -90,6 +90,8 @@ def run(tap, args, folder):
 		check_requests(tap, second, third)
 		errors = guests.device(third)["dsa"]["swerrors"]
 		tap.check("one error went to SWERROR", [] if errors == 1 else ["%d did" % errors])
+		for figure in guest.check(tap, "speed", 600).values.get("speed", []):
+			tap.note(figure)
 		guest.check(tap, "kill %d" % KILLS, 600)
 		check_unbound(tap, args, server, "after the kills: ")
 		guest.check(tap, "config off")
