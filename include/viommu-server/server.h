@@ -3,10 +3,10 @@
  * viommu-server/server.h - PCI functions of viommu/pci.h for a VMM in another process: vfio-user.
  *
  * A server listens at a UNIX socket for each function and serves one client (QEMU 10.1 or later) at
- * a time there. It maps the client's memory, carries register and configuration accesses, sends
- * interrupts by eventfd, runs the functions' work on threads of its own, and answers at control
- * sockets. One event loop, no busy waiting, no descriptor of the client's kept longer than the
- * connection.
+ * a time there. It maps the client's memory (memfd, tmpfs, hugetlbfs: files that answer at once),
+ * carries register and configuration accesses, sends interrupts by eventfd, runs the functions'
+ * work on threads of its own, and answers at control sockets. One event loop, no busy waiting, no
+ * descriptor of the client's kept longer than the connection, unless closing it takes that long.
  *
  * Smallest correct use (error checks left out):
  *	struct viommu_server_function f = {

@@ -90,6 +90,7 @@ static void hook_ccmd(struct viommu_guest *g, const struct reg_write *w, struct 
 	struct shadow_filter f = { .cause = VIOMMU_TRAP_CONTEXT_CACHE, .sid_ignore = 0xffff };
 	uint32_t budget = UINT32_MAX;
 	unsigned int done = VTD_RINV_ERROR;
+	struct unit_scan queue;
 
 	(void)out;
 	/* VTD-RINV-12: the upper half starts it. */
@@ -104,8 +105,13 @@ static void hook_ccmd(struct viommu_guest *g, const struct reg_write *w, struct 
 			f.sid = (uint16_t)VTD_FIELD(v, VTD_CCMD_SID);
 			f.sid_ignore = (uint16_t)viommu__fm_bits(VTD_FIELD(v, VTD_CCMD_FM));
 		}
-		if (done != VTD_RINV_ERROR)
+		if (done != VTD_RINV_ERROR) {
+			/* A descriptor may be in the middle of its own. */
+			queue = g->scan;
+			g->scan.active = false;
 			viommu__bind_scan(g, &f, &budget);
+			g->scan = queue;
+		}
 	}
 	v &= ~(VTD_MASK(VTD_CCMD_ICC) | VTD_MASK(VTD_CCMD_CAIG));
 	REG64_SET(g, CCMD, v | VTD_VAL(VTD_CCMD_CAIG, done));

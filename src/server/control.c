@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "server/closer.h"
 #include "server/state.h"
 
 static void client_close(struct viommu__control_client *client)
@@ -19,7 +20,7 @@ static void client_close(struct viommu__control_client *client)
 	struct viommu_server *server = client->control->server;
 
 	viommu__server_unwatch(server, &client->source);
-	close(client->source.fd);
+	viommu__socket_end(client->source.fd);
 	client->source.fd = -1;
 	free(client->answer);
 	client->answer = NULL;
@@ -64,8 +65,11 @@ static void client_answer(struct viommu__control_client *client)
 static void client_ready(struct viommu__source *source, uint32_t events)
 {
 	struct viommu__control_client *client;
+	int fds[SOCKET_FDS_ALL];
+	unsigned int nr = SOCKET_FDS_ALL;
 	char *end;
 	ssize_t n;
+	bool lost;
 
 	(void)events;
 	client = container_of(source, struct viommu__control_client, source);
@@ -75,9 +79,11 @@ static void client_ready(struct viommu__source *source, uint32_t events)
 		client_send(client);
 		return;
 	}
-	n = recv(source->fd, client->line + client->nr, sizeof(client->line) - 1 - client->nr,
-		 MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	n = viommu__socket_recv(source->fd, client->line + client->nr,
+				sizeof(client->line) - 1 - client->nr, fds, &nr, &lost);
+	while (nr) /* nobody wants any */
+		viommu__fd_close(fds[--nr]);
+	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n > 0)
 		client->nr += (size_t)n;
@@ -112,7 +118,7 @@ static void listener_ready(struct viommu__source *source, uint32_t events)
 			client = &server->control_client[i];
 	}
 	if (!client) {
-		close(fd);
+		viommu__socket_end(fd);
 		return;
 	}
 	client->source.fd = fd;
@@ -121,7 +127,7 @@ static void listener_ready(struct viommu__source *source, uint32_t events)
 	client->nr = 0;
 	if (viommu__server_watch(server, &client->source, EPOLLIN)) {
 		client->source.fd = -1;
-		close(fd);
+		viommu__socket_end(fd);
 		return;
 	}
 	viommu__server_retime(server);

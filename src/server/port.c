@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "server/closer.h"
 #include "server/state.h"
 
 /* ---- The end of a connection */
@@ -27,7 +28,7 @@ static void drop_fds(struct viommu__port *port)
 {
 	while (port->nr_fds) {
 		if (port->fds[--port->nr_fds] >= 0)
-			close(port->fds[port->nr_fds]);
+			viommu__fd_close(port->fds[port->nr_fds]);
 	}
 	port->fds_pending = false;
 	port->fds_lost = false;
@@ -67,7 +68,7 @@ static void hang_up(struct viommu__port *port)
 	viommu__irqs_clear(&port->irqs);
 	viommu__out_free(&port->out);
 	pthread_mutex_unlock(&port->lock);
-	close(fd);
+	viommu__socket_end(fd);
 	if (port->unmask.fd >= 0) {
 		viommu__server_unwatch(server, &port->unmask);
 		close(port->unmask.fd);
@@ -150,9 +151,16 @@ static bool receive(struct viommu__port *port)
 	port->in_to += (size_t)n;
 	if (!nr && !lost)
 		return true;
+	if (viommu__fd_close_busy()) {
+		while (nr)
+			viommu__fd_close(fds[--nr]);
+		port->server->errors++;
+		viommu__port_finish(port, "its descriptors can't be closed");
+		return false;
+	}
 	if (port->fds_pending) { /* twice for one message */
 		while (nr)
-			close(fds[--nr]);
+			viommu__fd_close(fds[--nr]);
 		port->server->errors++;
 		viommu__port_finish(port, "descriptors twice for one message");
 		return false;
@@ -276,14 +284,14 @@ static void listener_ready(struct viommu__source *source, uint32_t events)
 	if (port->client.fd >= 0) {
 		viommu__server_log(port->server, VIOMMU_SERVER_WARNING,
 				   "%s: a second client refused", port->socket.path);
-		close(fd);
+		viommu__socket_end(fd);
 		return;
 	}
-	err = greet(port, fd);
+	err = viommu__fd_close_busy() ? -EBUSY : greet(port, fd);
 	if (err) {
 		viommu__server_log(port->server, VIOMMU_SERVER_ERROR,
 				   "%s: client refused: errno %d", port->socket.path, -err);
-		close(fd);
+		viommu__socket_end(fd);
 		return;
 	}
 	viommu__server_log(port->server, VIOMMU_SERVER_INFO, "%s: client came", port->socket.path);

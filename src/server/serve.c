@@ -8,12 +8,11 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <linux/magic.h>
 #include <sys/socket.h>
-#include <sys/vfs.h>
 
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "server/closer.h"
 #include "server/state.h"
 
 /* Units of a turn: see SERVER_TURN. */
@@ -99,17 +98,6 @@ static int serve_version(struct call *call)
 
 /* ---- Maps */
 
-/*
- * A file behind which a process stands (FUSE) would let that process decide how long an access
- * takes, also one of this loop.
- */
-static bool is_served_by_somebody(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) || fs.f_type == FUSE_SUPER_MAGIC;
-}
-
 static int serve_map(struct call *call)
 {
 	struct viommu__port *port = call->port;
@@ -121,7 +109,12 @@ static int serve_map(struct call *call)
 	call->cost += COST_MAP;
 	if (call->nr_fds > 1)
 		return EINVAL;
-	if (call->nr_fds && is_served_by_somebody(call->fds[0]))
+	/*
+	 * A file behind which a process stands (FUSE), or a network, would let that decide how long
+	 * an access takes, also one of this loop; to ask the file what it is would wait as well.
+	 * Memory is what answers at once.
+	 */
+	if (call->nr_fds && !viommu__fd_is_memory(call->fds[0]))
 		return EACCES;
 	err = viommu__maps_prepare(&port->maps, entry.addr, entry.last, &at);
 	/*

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "server/wire.h"
+#include "server/closer.h"
 
 /* Clients that may wait for accept(): more than one is refused anyway. */
 #define BACKLOG 8
@@ -143,7 +143,7 @@ int viommu__socket_accept(const struct viommu__socket *s)
 static void close_all(const int *fds, unsigned int nr)
 {
 	while (nr)
-		close(fds[--nr]);
+		viommu__fd_close(fds[--nr]);
 }
 
 /* Descriptors of one control message: they are ours from here, whatever we do with them. */
@@ -159,16 +159,19 @@ static void take_fds(const struct cmsghdr *c, int *fds, unsigned int room, unsig
 			fds[(*nr)++] = fd;
 		} else {
 			*lost = true;
-			close(fd);
+			viommu__fd_close(fd);
 		}
 	}
 }
 
 ssize_t viommu__socket_recv(int fd, void *buf, size_t bytes, int *fds, unsigned int *nr, bool *lost)
 {
-	/* The kernel closes what does not fit, and says MSG_CTRUNC. */
+	/*
+	 * The kernel would close what does not fit, and we would wait for that: see closer.h.
+	 * MSG_CTRUNC: it could not be opened.
+	 */
 	union {
-		char room[CMSG_SPACE(VFU_MAX_FDS * sizeof(int))];
+		char room[CMSG_SPACE(SOCKET_FDS_ALL * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { buf, bytes };
@@ -202,14 +205,9 @@ ssize_t viommu__socket_recv(int fd, void *buf, size_t bytes, int *fds, unsigned 
 
 int viommu__eventfd_check(int fd)
 {
-	struct stat st;
 	int flags = fcntl(fd, F_GETFL);
 
-	/*
-	 * Files of anonymous inodes have no type. Of those an eventfd is the only one that takes a
-	 * plain 8 bytes and could make the writer wait; pipes, sockets and real files have a type.
-	 */
-	if (flags < 0 || fstat(fd, &st) || st.st_mode & S_IFMT)
+	if (flags < 0 || !viommu__fd_is_eventfd(fd))
 		return -EINVAL;
 	if ((flags & O_ACCMODE) == O_RDONLY)
 		return -EINVAL;

@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Most descriptors that the kernel carries with one message. */
+#define SOCKET_FDS_ALL 253
+
 /* A listening socket, and the name it has in the file system. */
 struct viommu__socket {
 	int fd;
@@ -38,8 +41,8 @@ ssize_t viommu__socket_recv(int fd, void *buf, size_t bytes, int *fds, unsigned 
 			    bool *lost);
 
 /*
- * Is it an eventfd, or at least a file of the kernel to which a write of 8 bytes can't block? It is
- * made non-blocking, as far as that goes: see signaler.c. 0 or -EINVAL.
+ * Is it an eventfd that takes writes? It is made non-blocking, as far as that goes: see signaler.c.
+ * 0 or -EINVAL.
  */
 int viommu__eventfd_check(int fd);
 /* Adds one to an eventfd of our own. Async-signal-safe. */

@@ -249,9 +249,11 @@ static void abort_mode_and_reserved_mode_block_all_dma(void **state)
 
 #define IOVA UINT64_C(0x40000000)
 
-static void legacy_open(struct gw *w, struct tables_stage *ss, uint16_t did)
+static void legacy_open_with(struct gw *w, struct tables_stage *ss, uint16_t did, uint32_t burst)
 {
-	const struct gw_config c = { .profile = VIOMMU_PROFILE_LEGACY };
+	const struct gw_config c = { .profile = VIOMMU_PROFILE_LEGACY,
+				     .burst = burst,
+				     .no_kick = burst != 0 };
 	uint64_t gpa;
 
 	gw_open(w, &c);
@@ -262,6 +264,11 @@ static void legacy_open(struct gw *w, struct tables_stage *ss, uint16_t did)
 	gw_lce_ss(gw_context(w, GW_SID(0)), ss, VTD_TT_SS, did);
 	gw_command(w, G(TE), true);
 	assert_true(gw_sees(w, 0, VIOMMU_NO_PASID, IOVA, 0x100));
+}
+
+static void legacy_open(struct gw *w, struct tables_stage *ss, uint16_t did)
+{
+	legacy_open_with(w, ss, did, 0);
 }
 
 static uint64_t ccmd(struct gw *w, unsigned int g, uint16_t did, uint16_t sid, unsigned int fm)
@@ -312,6 +319,35 @@ static void ccmd_drops_contexts_by_granularity(void **state)
 	legacy_open(&w, &ss, 5);
 	v = ccmd(&w, 0, 0, 0, 0); /* a reserved granularity */
 	assert_int_equal(v & (VTD_MASK(VTD_CCMD_ICC) | VTD_MASK(VTD_CCMD_CAIG)), 0);
+	gw_close(&w);
+}
+
+/* Both look at every device, and each has its own place where it is. */
+static void ccmd_does_not_go_on_where_the_queue_is(void **state)
+{
+	struct viommu_guest_stats s = { .size = sizeof(s) };
+	struct tables_stage ss, other;
+	uint64_t gpa;
+	struct gw w;
+
+	(void)state;
+	legacy_open_with(&w, &ss, 5, 2);
+	gw_iq_setup(&w, 16, 0);
+	gw_put(&w, gw_cc(VTD_IQ_CC_GLOBAL, 0, 0, 0), 0);
+	gw_kick(&w);
+	/* It has looked at the first device, and will go on with the second. */
+	viommu_guest_stats(w.guest, &s);
+	assert_int_equal(s.descriptors[VTD_IQ_TYPE_CC], 0);
+	tables_stage_init(&other, &w.ram, NULL, VIOMMU_FORMAT_VTD_SS, 4);
+	gpa = marked_page(&w, 0x200);
+	assert_int_equal(tables_map(&other, IOVA, gpa, 12, TABLES_RW), 0);
+	gw_lce_ss(gw_context(&w, GW_SID(0)), &other, VTD_TT_SS, 5);
+	ccmd(&w, VTD_RINV_GLOBAL, 0, 0, 0);
+	assert_true(gw_sees(&w, 0, VIOMMU_NO_PASID, IOVA, 0x200));
+	while (viommu_guest_run(w.guest))
+		;
+	viommu_guest_stats(w.guest, &s);
+	assert_int_equal(s.descriptors[VTD_IQ_TYPE_CC], 1);
 	gw_close(&w);
 }
 
@@ -496,6 +532,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(with_translation_off_no_fault_is_recorded),
 	cmocka_unit_test(abort_mode_and_reserved_mode_block_all_dma),
 	cmocka_unit_test(ccmd_drops_contexts_by_granularity),
+	cmocka_unit_test(ccmd_does_not_go_on_where_the_queue_is),
 	cmocka_unit_test(iotlb_drops_translations_by_granularity),
 	cmocka_unit_test(iotlb_by_page_is_by_domain_without_psi),
 	cmocka_unit_test(the_upper_half_starts_a_register_command),

@@ -3,9 +3,12 @@
  * Clients that lie, stop, flood, leave: an error reply or a closed connection, nothing kept of
  * them, and the client of the other function goes on.
  */
+#include "server/closer.h"
 #include "server/peer.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -236,6 +239,101 @@ static void descriptors_where_none_belong_are_refused_and_closed(void **state)
 	two_close(&two);
 	for (i = 0; i < 20; i++)
 		close(fds[i]);
+}
+
+/* A TCP socket whose close() waits for minutes: its data is not taken. *other: the end of that. */
+static int lingering(int *other)
+{
+	const struct linger linger = { 1, 600 };
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+	socklen_t bytes = sizeof(to);
+	static char full[65536];
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (l < 0 || bind(l, (struct sockaddr *)&to, sizeof(to)) || listen(l, 1))
+		skip();
+	assert_int_equal(getsockname(l, (struct sockaddr *)&to, &bytes), 0);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	*other = accept4(l, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(*other >= 0);
+	close(l);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	while (send(fd, full, sizeof(full), MSG_DONTWAIT) > 0)
+		;
+	return fd;
+}
+
+#define LINGERING 20u
+
+/* The last descriptor of each is the server's. */
+static void what_does_not_close_makes_nobody_wait(void **state)
+{
+	struct viommu__vfu_header h = { .command = VFU_GET_INFO, .size = 32 };
+	int fds[LINGERING], other[LINGERING], fd;
+	uint8_t p[32] = { 0 };
+	struct message m;
+	struct two two;
+	unsigned int i;
+
+	(void)state;
+	two_open(&two, NULL);
+	assert_int_equal(peer_version(&two.bad, NULL), 0);
+	viommu__vfu_put_header(p, &h);
+	viommu__vfu_put32(p + 16, 16);
+	/* Received with the first bytes, refused with the last. */
+	fds[0] = lingering(&other[0]);
+	peer_raw(&two.bad, p, 16, fds, 1);
+	rig_settle(&two.rig);
+	close(fds[0]);
+	peer_raw(&two.bad, p + 16, 16, NULL, 0);
+	assert_true(peer_recv(&two.bad, &m));
+	assert_int_equal(m.h.error, EINVAL);
+	two_good(&two);
+	/* More than a message may bring, and never received before the client goes. */
+	for (i = 1; i < LINGERING; i++)
+		fds[i] = lingering(&other[i]);
+	peer_raw(&two.bad, p, 32, fds + 1, LINGERING - 1);
+	for (i = 1; i < LINGERING; i++)
+		close(fds[i]);
+	close(two.bad.fd);
+	rig_settle(&two.rig);
+	assert_int_equal(two.rig.toy[0].disconnected, 1);
+	two_good(&two);
+	/* Nobody is let in who might bring more. */
+	fd = peer_dial(two.rig.toy[0].path);
+	rig_settle(&two.rig);
+	assert_int_equal(recv(fd, p, 1, 0), 0);
+	close(fd);
+	/* Whoever takes the data lets them end. */
+	for (i = 0; i < LINGERING; i++)
+		close(other[i]);
+	while (open_fds() > two.fds - 2 || viommu__fd_close_busy())
+		sched_yield();
+	peer_open(&two.bad, &two.rig, 0);
+	assert_int_equal(peer_version(&two.bad, NULL), 0);
+	two_close(&two);
+}
+
+/* Files of the disk, of the kernel, of a process: whatever is not memory. */
+static void what_is_not_memory_is_not_mapped(void **state)
+{
+	static const char *const paths[] = { "/proc/self/status", "/dev/zero", "/proc/self/exe" };
+	struct two two;
+	unsigned int i;
+	int fd;
+
+	(void)state;
+	two_open(&two, NULL);
+	assert_int_equal(peer_version(&two.bad, NULL), 0);
+	for (i = 0; i < ARRAY_SIZE(paths); i++) {
+		fd = open(paths[i], O_RDONLY | O_CLOEXEC);
+		assert_true(fd >= 0);
+		assert_int_equal(peer_map(&two.bad, 0, 0x1000, 1, fd, 0), EACCES);
+		close(fd);
+	}
+	two_close(&two);
 }
 
 static void descriptors_stay_with_their_message(void **state)
@@ -645,6 +743,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_client_may_die_at_every_byte),
 	cmocka_unit_test(a_client_may_die_at_every_step),
 	cmocka_unit_test(descriptors_where_none_belong_are_refused_and_closed),
+	cmocka_unit_test(what_does_not_close_makes_nobody_wait),
+	cmocka_unit_test(what_is_not_memory_is_not_mapped),
 	cmocka_unit_test(descriptors_stay_with_their_message),
 	cmocka_unit_test(descriptors_are_found_at_any_place_of_the_buffer),
 	cmocka_unit_test(who_does_not_read_is_disconnected),
