@@ -18,7 +18,6 @@
 /* Where SeaBIOS puts the one BAR of a q35 machine that has nothing else. */
 #define REGISTERS_DEFAULT UINT64_C(0xfebe0000)
 #define UNIT_SLOT_DEFAULT VIOMMU_SID(0, 4, 0)
-#define DEVICE_SLOT_FIRST VIOMMU_SID(0, 5, 0)
 /* Binds and unbinds that a second has lines of the log for. */
 #define TRAP_LINES 64u
 
@@ -29,8 +28,9 @@ const char machine_options_help[] =
 	"                         host (nesting: the guest can be a host), legacy-kernels\n"
 	"  --caching-mode         announce caching mode (CAP.CM)\n"
 	"  --pasids identity|host host PASIDs are the guest's numbers, or the allocator's\n"
-	"  --unit SLOT            the unit's PCI slot on bus 0 (default 04.0)\n"
-	"  --device dsa[,OPT...]  a DSA device; again for more (default: one, at 05.0)\n"
+	"  --unit SLOT            the unit's PCI slot on bus 0 (default 04.0; vm: 10.0)\n"
+	"  --device dsa[,OPT...]  a DSA device; again for more (default: one, at 05.0;\n"
+	"                         vm: at 11.0)\n"
 	"                         slot=DD.F queues=1..8 engines=1..4 groups=1..4\n"
 	"                         entries=N no-pri\n"
 	"  --user NAME            become this user after start\n"
@@ -41,6 +41,7 @@ void machine_options_init(struct machine_options *o, const char *command)
 	*o = (struct machine_options){
 		.command = command,
 		.unit_sid = UNIT_SLOT_DEFAULT,
+		.first_sid = UNIT_SLOT_DEFAULT + 8,
 		.level = VIOMMU_SERVER_WARNING,
 	};
 }
@@ -401,7 +402,7 @@ static int board(struct machine *m)
 		.log = machine_log,
 	};
 	static const struct machine_device dsa = { .config.size = sizeof(dsa.config) };
-	uint16_t next = DEVICE_SLOT_FIRST;
+	uint16_t next = o->first_sid;
 	unsigned int i;
 	char *path;
 	int ret;

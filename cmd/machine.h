@@ -28,6 +28,7 @@ struct machine_options {
 	uint32_t profile;
 	uint32_t guest_flags;
 	uint16_t unit_sid;
+	uint16_t first_sid; /* of the devices without a slot of their own */
 	uint64_t registers; /* 0: where SeaBIOS puts them in the plainest machine */
 	unsigned int nr;    /* devices; 0: one DSA */
 	struct machine_device device[MACHINE_MAX_DEVICES];

@@ -34,6 +34,13 @@
 /* Between two signals, so that the second counts. */
 #define AGAIN_S 2
 
+/*
+ * Where QEMU's own numbering of the user's devices, which goes upwards and comes first, does not
+ * get so soon.
+ */
+#define UNIT_SLOT  VIOMMU_SID(0, 0x10, 0)
+#define FIRST_SLOT VIOMMU_SID(0, 0x11, 0)
+
 /* Not an exit status: we were told to end before there was anything to end. */
 #define NOTHING (-1)
 
@@ -409,6 +416,8 @@ int cmd_vm(int argc, char **argv)
 	int i, ret;
 
 	machine_options_init(&options, name);
+	options.unit_sid = UNIT_SLOT;
+	options.first_sid = FIRST_SLOT;
 	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
 			print_help();

@@ -2,10 +2,11 @@
 /*
  * viommu/dsa.h - a PCI function that is compatible with the Intel Data Streaming Accelerator 1.0.
  *
- * Registers, work queues, groups, engines and descriptors as drivers of 8086:0b25 know them:
- * dedicated and shared queues, batch, completion records, interrupts, block-on-fault by page
- * requests, the error register, and the drain, abort and reset commands. Descriptors run on the
- * threads that call viommu_pci_run() for it, one descriptor a step.
+ * Registers, work queues, groups, engines and descriptors as drivers of 8086:0b25 know them
+ * (viommu/dsa_spec.h has them as data): dedicated and shared queues, batch, completion records,
+ * interrupts, block-on-fault by page requests, the error register, and the drain, abort and reset
+ * commands. Descriptors run on the threads that call viommu_pci_run() for it, one descriptor a
+ * step; a batch is one. There is no event log, no interrupt message store, no privileged mode.
  *
  *	viommu_dsa_new(NULL, &dsa);
  *	viommu_board_add(board, viommu_dsa_pci(dsa), 0x28);
@@ -55,7 +56,7 @@ VIOMMU_API struct viommu_pci *viommu_dsa_pci(struct viommu_dsa *dsa);
 VIOMMU_API int viommu_dsa_enqueue(struct viommu_dsa *dsa, uint64_t offset, const void *descriptor);
 
 struct viommu_dsa_stats {
-	size_t size;          /* in: sizeof(struct viommu_dsa_stats) */
+	size_t size;          /* in: sizeof(struct viommu_dsa_stats); out: what was filled in */
 	uint64_t descriptors; /* completed, batches' elements included */
 	uint64_t batches;
 	uint64_t bytes;  /* moved */

@@ -22,6 +22,18 @@
  *	... DMA through viommu/dma.h ...
  *	viommu_host_unbind_gpasid(dev, b.hp);
  *
+ * Without a guest's tables: a second stage alone, for the whole device or for a PASID of it. A
+ * device may belong to one domain, and any number of its PASIDs to others (the aux domains of 2019;
+ * examples/aux_domain.c). Addresses are guest physical addresses of the domain that the PASID is
+ * bound to:
+ *	struct viommu_bind ss = { .size = sizeof(ss), .kind = VIOMMU_BIND_NESTED };	(nr is 0)
+ *
+ *	viommu_device_attach(dev, dom, &ss);				requests without PASID
+ *	viommu_pasid_alloc(viommu_domain_owner(aux), 1, VIOMMU_PASID_MAX, &hp);
+ *	viommu_host_bind(dev, aux, hp, &ss);				requests with hp
+ * Such a bind needs neither nesting (VIOMMU_DOMAIN_NO_NEST, ECAP.NEST) nor a guest PASID. Pages of
+ * 4 KiB to 1 GiB, read-only regions and dirty bits are the domain's, whatever names it.
+ *
  * Synchronisation
  *	function                                   context                 returns when
  *	viommu_host_new, _free                     owner, nobody else      -

@@ -57,22 +57,30 @@ enum slot_kind {
 struct slot {
 	uint64_t key; /* device serial << 32 | PASID; 0 = empty */
 	uint64_t seq; /* the section in which the sum was last found good */
-	uint64_t sum;
-	const uint64_t *gen_record;
-	const uint64_t *gen_domain;
+	/*
+	 * The host's count of changes before that, CHANGES_NEVER if accesses need a real fence.
+	 * While it is the same, dev is alive: its end would have changed it.
+	 */
+	uint64_t changes;
+	const struct viommu_device *dev; /* with key, once more: NULL = empty */
 	struct viommu_domain *dom;
 	uint64_t fs_root;
+	uint32_t pasid;
 	uint32_t tag;
 	uint16_t fs_flags;
 	uint8_t fs_levels;
 	uint8_t kind; /* enum slot_kind, SLOT_LARGE */
+	uint16_t did;
+	uint8_t fpd; /* the PASID entry has FPD */
 } __attribute__((aligned(64)));
 
-/* Beside each slot: what only misses need. */
+#define CHANGES_NEVER UINT64_MAX
+
+/* Beside each slot: what hits do not need. */
 struct slot_more {
+	uint64_t sum; /* of the generations */
 	const struct stages *ext;
 	uint32_t gpa_tag; /* its domain's tag */
-	uint32_t fpd;     /* the PASID entry has FPD */
 };
 
 /*
@@ -100,9 +108,8 @@ struct viommu_dma {
 	struct viommu__marker marker;
 	struct viommu_host *host;
 	struct slot *last; /* the slot that was used last: most accesses use the same again */
-	struct viommu_dma_result *arg_res; /* of the call that goes on in linear_read(), _write() */
-	uint32_t arg_flags;
-	uint32_t victim; /* counts fills: who is replaced next */
+	uint32_t victim;   /* counts fills: who is replaced next */
+	bool cold;         /* the batch before missed often */
 	uint64_t next_tag;
 	struct viommu_dma_stats stats;
 	struct viommu_fault fault; /* of the last translation that faulted */
@@ -169,9 +176,19 @@ static inline uint64_t gen_add(uint64_t sum, const uint64_t *gen)
 #endif
 }
 
-static inline uint64_t gen_sum(const struct viommu_host *host, const struct slot *slot)
+/* Of a slot that stands for (dev, pasid), so there is a record. */
+static inline uint64_t gen_sum(const struct viommu_host *host, const struct slot *slot,
+			       struct viommu_device *dev, uint32_t pasid)
 {
-	return gen_add(gen_add(load_acquire(&host->gen.v), slot->gen_domain), slot->gen_record);
+	const struct record *rec = viommu__record(dev, pasid == VIOMMU_NO_PASID ? 0 : pasid);
+
+	return gen_add(gen_add(load_acquire(&host->gen.v), &host->gens[slot->did].v), &rec->gen);
+}
+
+/* Before the generations are read: what slot.changes will be if they are found good. */
+static inline uint64_t slot_changes(const struct viommu_dma *dma)
+{
+	return dma->marker.fence ? CHANGES_NEVER : load_acquire(&dma->host->changes);
 }
 
 static inline bool cacheable(uint64_t addr)
@@ -284,6 +301,13 @@ int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 /* Walk what the slot names; the fault has the walker's fields only. */
 int viommu__dma_walk(struct viommu_dma *dma, struct slot *slot, uint64_t addr, uint32_t access,
 		     struct viommu_walk_result *wr);
+
+/*
+ * Operations of a batch at a time whose cache misses of the processor overlap; nr <= BATCH_GROUP.
+ * Outside of any section. Nothing but time depends on it.
+ */
+#define BATCH_GROUP 32u
+void viommu__dma_prefetch(struct viommu_dma *dma, const struct viommu_dma_op *ops, size_t nr);
 
 /* Everything but a plain hit in the cache of small pages. */
 int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,

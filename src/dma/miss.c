@@ -116,11 +116,12 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 {
 	struct viommu__path_snapshot snap;
 	struct slot_more *more = &dma->more[slot - dma->slot];
+	uint64_t changes = slot_changes(dma), sum;
 	const struct viommu_stage *fs;
-	uint64_t sum;
 	int ret;
 
 	slot->key = 0;
+	slot->dev = NULL;
 	ret = viommu__dma_path(dma, dev, pasid, addr, access, VIOMMU_REQ_UNTRANSLATED, &snap);
 	if (ret)
 		return ret == VIOMMU_FAULTED
@@ -130,14 +131,14 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	if (dma->next_tag + 2 > TAG_LAST)
 		dma->next_tag = TAG_LAST;
 	slot->tag = tag_new(dma);
-	slot->gen_record = &snap.rec->gen;
-	slot->gen_domain = &dma->host->gens[snap.dom->did].v;
 	slot->dom = snap.dom;
+	slot->did = snap.dom->did;
+	slot->fpd = snap.path.fpd;
 	more->ext = snap.ext;
-	more->fpd = snap.path.fpd;
 	slot->seq = dma->marker.seq;
-	sum = snap.host_gen + load_acquire(slot->gen_domain);
-	slot->sum = sum + snap.rec_gen;
+	sum = snap.host_gen + load_acquire(&dma->host->gens[slot->did].v);
+	more->sum = sum + snap.rec_gen;
+	slot->changes = changes;
 	more->gpa_tag = domain_tag(dma, snap.dom->did, sum);
 	slot->fs_root = 0;
 	slot->fs_flags = 0;
@@ -159,6 +160,8 @@ static int slot_fill(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 		break;
 	}
 	slot->key = slot_key(dev, pasid);
+	slot->dev = dev;
+	slot->pasid = pasid;
 	return 0;
 }
 
@@ -184,7 +187,7 @@ int viommu__dma_walk(struct viommu_dma *dma, struct slot *slot, uint64_t addr, u
 	ret = viommu__bind_walk(slot->dom, more->ext, slot->fs_levels ? &fs : NULL,
 				(slot->kind & ~SLOT_LARGE) == SLOT_HOST, addr, access, 0, NULL, wr);
 	dma->stats.reads += wr->reads;
-	if (ret == VIOMMU_FAULTED && more->fpd)
+	if (ret == VIOMMU_FAULTED && slot->fpd)
 		viommu__fault_fpd(&wr->fault);
 	return ret;
 }
@@ -349,14 +352,20 @@ static inline bool nested_walk(struct viommu_dma *dma, const struct slot *slot, 
 	return ok;
 }
 
-/* Does it stand for key, and has nothing of it been invalidated before this section? */
-static inline bool slot_good(const struct viommu_dma *dma, struct slot *slot, uint64_t key)
+/* Does it stand for them, and has nothing of it been invalidated before this section? */
+static inline bool slot_good(const struct viommu_dma *dma, struct slot *slot,
+			     struct viommu_device *dev, uint32_t pasid)
 {
-	if (unlikely(slot->key != key))
+	if (unlikely(slot->key != slot_key(dev, pasid)))
 		return false;
 	if (slot->seq != dma->marker.seq) {
-		if (unlikely(gen_sum(dma->host, slot) != slot->sum))
+		const struct slot_more *more = &dma->more[slot - dma->slot];
+		uint64_t changes = slot_changes(dma);
+
+		if (unlikely(slot->changes != changes || changes == CHANGES_NEVER) &&
+		    unlikely(gen_sum(dma->host, slot, dev, pasid) != more->sum))
 			return false;
+		slot->changes = changes;
 		slot->seq = dma->marker.seq;
 	}
 	return true;
@@ -365,14 +374,13 @@ static inline bool slot_good(const struct viommu_dma *dma, struct slot *slot, ui
 int viommu__dma_slot(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 		     uint64_t addr, uint32_t access, struct slot **out)
 {
-	uint64_t key = slot_key(dev, pasid);
 	struct slot *slot = slot_of(dma, dev, pasid);
 
 	/*
 	 * What the path alone can judge it judges each time; the slot holds the answer for plain
 	 * requests.
 	 */
-	if (!slot_good(dma, slot, key) || (access & VIOMMU_EXEC) ||
+	if (!slot_good(dma, slot, dev, pasid) || (access & VIOMMU_EXEC) ||
 	    (access & VIOMMU_PRIV && slot->fs_levels && !(slot->fs_flags & VIOMMU_STAGE_SRE))) {
 		int ret = slot_fill(dma, dev, pasid, addr, access, slot);
 
@@ -494,8 +502,7 @@ static __attribute__((noinline)) int miss_general(struct viommu_dma *dma, struct
 	bool plain = access - 1 <= (VIOMMU_READ | VIOMMU_WRITE) - 1;
 	bool looked = plain && slot->seq == dma->marker.seq;
 
-	if (unlikely(!slot_good(dma, slot, slot_key(dev, pasid)) || !cacheable(addr) ||
-		     access > NEED_MAX))
+	if (unlikely(!slot_good(dma, slot, dev, pasid) || !cacheable(addr) || access > NEED_MAX))
 		return miss_slow(dma, dev, pasid, addr, access, out);
 	if (second_hit(dma, slot, addr, access, !looked, out))
 		return 0;
@@ -558,4 +565,81 @@ int viommu__dma_miss(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	return 0;
 general:
 	return miss_general(dma, dev, pasid, addr, access, out);
+}
+
+/* ---- Batches ---- */
+
+/* How far an operation is known: the entry that its translation reads next. */
+struct ahead {
+	const uint64_t *entry;
+	struct slot *slot; /* NULL: nothing to be had in advance */
+	uint32_t level;
+};
+
+/* Where it begins: at the lowest table that is cached, unless the page itself is. */
+static inline struct ahead ahead_begin(struct viommu_dma *dma, const struct viommu_dma_op *op)
+{
+	struct slot *slot = slot_find(dma, op->dev, op->pasid);
+	struct ahead a = { .level = 1 };
+	struct pair *p;
+	uint64_t tag;
+
+	if (unlikely(!slot_good(dma, slot, op->dev, op->pasid) ||
+		     (slot->kind & ~SLOT_LARGE) != SLOT_NESTED || !cacheable(op->addr) ||
+		     (op->flags & (VIOMMU_PRIV | VIOMMU_EXEC | VIOMMU_DMA_ATS))))
+		return a;
+	a.slot = slot;
+	tag = tag_4k(op->addr, slot->tag);
+	if (!(set_find(set_4k(dma, tag), tag) & VIOMMU_PERM_R))
+		return a;
+	p = table_1(dma, op->addr, slot->tag);
+	if (p->tag != tag_2m(op->addr, slot->tag)) {
+		p = table_2(dma, op->addr, slot->tag);
+		a.level = 2;
+		if (p->tag != tag_1g(op->addr, slot->tag))
+			return a;
+	}
+	a.entry = (const uint64_t *)(uintptr_t)(p->val & ~CUM_BITS) +
+		  (op->addr >> (12 + 9 * (a.level - 1)) & 511);
+	__builtin_prefetch(a.entry);
+	return a;
+}
+
+/* From the table above the last to the last; what the entry says is only a guess where to look. */
+static inline void ahead_down(struct viommu_dma *dma, const struct ahead *a, uint64_t addr)
+{
+	struct nested n = {
+		.dma = dma,
+		.slot = a->slot,
+		.ss = &a->slot->dom->stage,
+		.gpa_tag = dma->more[a->slot - dma->slot].gpa_tag,
+	};
+	uint64_t e = load_acquire(a->entry);
+	struct viommu__hit h;
+
+	if ((e & VTD_MASK(VTD_FS_P)) && !(e & VTD_MASK(VTD_FS_PS)) &&
+	    nested_resolve(&n, e & VTD_MASK(VTD_FS_ADDR), VIOMMU__WANT_R | VIOMMU__WANT_TABLE, &h))
+		__builtin_prefetch((const uint64_t *)(uintptr_t)h.addr + (addr >> 12 & 511));
+}
+
+void viommu__dma_prefetch(struct viommu_dma *dma, const struct viommu_dma_op *ops, size_t nr)
+{
+	struct ahead ahead[BATCH_GROUP];
+	struct viommu_dma_span span;
+	size_t i;
+
+	viommu__marker_enter(&dma->marker);
+	for (i = 0; i < nr; i++)
+		ahead[i] = ahead_begin(dma, &ops[i]);
+	for (i = 0; i < nr; i++)
+		if (ahead[i].entry && ahead[i].level == 2)
+			ahead_down(dma, &ahead[i], ops[i].addr);
+	/* A fault comes up again where the operation is done. */
+	for (i = 0; i < nr; i++)
+		if (ahead[i].slot &&
+		    !dma_translate(dma, ops[i].dev, ops[i].pasid, ops[i].addr,
+				   ops[i].kind == VIOMMU_DMA_READ ? VIOMMU_READ : VIOMMU_WRITE,
+				   &span))
+			__builtin_prefetch(span.host);
+	viommu__marker_leave(&dma->marker);
 }

@@ -127,27 +127,31 @@ static inline __attribute__((always_inline)) int transfer(struct access *a, uint
 
 /*
  * The access that one small page serves, on a hit, in a section of its own: the same as transfer()
- * without what it may need. Where the bytes lie, inside the section; or NULL, outside.
+ * without what it may need. True: *at is where the bytes lie, inside the section. False: outside.
+ * Addresses of the lower half only.
  */
-static inline __attribute__((always_inline)) uint8_t *page_enter(struct viommu_dma *dma,
-								 struct viommu_device *dev,
-								 uint32_t pasid, uint64_t addr,
-								 size_t bytes, uint64_t need)
+static inline __attribute__((always_inline)) bool page_enter(struct viommu_dma *dma,
+							     struct viommu_device *dev,
+							     uint32_t pasid, uint64_t addr,
+							     size_t bytes, uint64_t need,
+							     uint8_t **at)
 {
 	struct slot *slot = dma->last;
 	uint64_t tag, val;
 
-	if (unlikely(slot->key != slot_key(dev, pasid) || (addr & 4095) + bytes > 4096 ||
-		     !cacheable(addr)))
-		return NULL;
-	viommu__marker_enter(&dma->marker);
+	if (unlikely(slot->dev != dev || slot->pasid != pasid || (addr & 4095) + bytes > 4096 ||
+		     addr >> 57))
+		return false;
+	/* Where that is not enough, slot->changes says so, and nothing has been touched. */
+	viommu__marker_enter_light(&dma->marker);
 	tag = tag_4k(addr, slot->tag);
 	val = set_find(set_4k(dma, tag), tag);
-	if (unlikely(gen_sum(dma->host, slot) != slot->sum || (val & need))) {
+	if (unlikely(load_acquire(&dma->host->changes) != slot->changes || (val & need))) {
 		viommu__marker_leave(&dma->marker);
-		return NULL;
+		return false;
 	}
-	return (uint8_t *)(uintptr_t)((val & ~MASK64(11, 0)) | (addr & 4095));
+	*at = (uint8_t *)(uintptr_t)((val & ~MASK64(11, 0)) | (addr & 4095));
+	return true;
 }
 
 /* The end of it. False: a file lost pages meanwhile, so the bytes may not have been there. */
@@ -185,106 +189,101 @@ static inline __attribute__((always_inline)) int linear(struct viommu_dma *dma,
 }
 
 /*
- * From here on a call may go on in another function. What does not fit registers stands in the
- * object: then going on is a jump, and a hit keeps nothing for it.
+ * What is no hit goes on in a function of the same parameters, so that going on is a jump and a hit
+ * keeps nothing for it.
  */
-#define REST_PARAMETERS                                                                   \
-	struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid, uint64_t addr, \
-		void *buf, size_t bytes
-
-static __attribute__((noinline)) int linear_read(REST_PARAMETERS)
+static __attribute__((noinline)) int linear_read(struct viommu_dma *dma, struct viommu_device *dev,
+						 uint32_t pasid, uint64_t addr, void *buf,
+						 size_t bytes, uint32_t flags,
+						 struct viommu_dma_result *res)
 {
-	return linear(dma, dev, pasid, addr, buf, bytes, dma->arg_flags, FROM_MEMORY, dma->arg_res);
+	return linear(dma, dev, pasid, addr, buf, bytes, flags, FROM_MEMORY, res);
 }
 
-static __attribute__((noinline)) int linear_write(REST_PARAMETERS)
+static __attribute__((noinline)) int linear_write(struct viommu_dma *dma, struct viommu_device *dev,
+						  uint32_t pasid, uint64_t addr, const void *buf,
+						  size_t bytes, uint32_t flags,
+						  struct viommu_dma_result *res)
 {
-	return linear(dma, dev, pasid, addr, buf, bytes, dma->arg_flags, TO_MEMORY, dma->arg_res);
+	/* Only read. */
+	return linear(dma, dev, pasid, addr, (void *)(uintptr_t)buf, bytes, flags, TO_MEMORY, res);
 }
 
-static inline int hit_done(struct viommu_dma *dma, size_t bytes)
+/* Longer than COPY_SMALL_MAX, up to a page: apart, since a call of memcpy() wants a frame. */
+static __attribute__((noinline)) int page_read(struct viommu_dma *dma, struct viommu_device *dev,
+					       uint32_t pasid, uint64_t addr, void *buf,
+					       size_t bytes, uint32_t flags,
+					       struct viommu_dma_result *res)
 {
-	if (dma->arg_res)
-		dma->arg_res->done = bytes;
+	uint8_t *at;
+
+	if (unlikely(!page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_R, &at)))
+		return linear_read(dma, dev, pasid, addr, buf, bytes, flags, res);
+	memcpy(buf, at, bytes);
+	if (!page_leave(dma))
+		return linear_read(dma, dev, pasid, addr, buf, bytes, flags, res);
+	if (res)
+		res->done = bytes;
 	return 0;
 }
 
-/* Up to COPY_SMALL_MAX bytes. */
-static __attribute__((noinline)) int small_read(REST_PARAMETERS)
+static __attribute__((noinline)) int page_write(struct viommu_dma *dma, struct viommu_device *dev,
+						uint32_t pasid, uint64_t addr, const void *buf,
+						size_t bytes, uint32_t flags,
+						struct viommu_dma_result *res)
 {
-	uint8_t *host = page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_R);
+	uint8_t *at;
 
-	if (unlikely(!host))
-		return linear_read(dma, dev, pasid, addr, buf, bytes);
-	copy_small(buf, host, bytes);
+	if (unlikely(!page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_W, &at)))
+		return linear_write(dma, dev, pasid, addr, buf, bytes, flags, res);
+	memcpy(at, buf, bytes);
 	if (!page_leave(dma))
-		return linear_read(dma, dev, pasid, addr, buf, bytes);
-	return hit_done(dma, bytes);
-}
-
-static __attribute__((noinline)) int small_write(REST_PARAMETERS)
-{
-	uint8_t *host = page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_W);
-
-	if (unlikely(!host))
-		return linear_write(dma, dev, pasid, addr, buf, bytes);
-	copy_small(host, buf, bytes);
-	if (!page_leave(dma))
-		return linear_write(dma, dev, pasid, addr, buf, bytes);
-	return hit_done(dma, bytes);
-}
-
-/* Up to a page. */
-static __attribute__((noinline)) int page_read(REST_PARAMETERS)
-{
-	uint8_t *host = page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_R);
-
-	if (unlikely(!host))
-		return linear_read(dma, dev, pasid, addr, buf, bytes);
-	memcpy(buf, host, bytes);
-	if (!page_leave(dma))
-		return linear_read(dma, dev, pasid, addr, buf, bytes);
-	return hit_done(dma, bytes);
-}
-
-static __attribute__((noinline)) int page_write(REST_PARAMETERS)
-{
-	uint8_t *host = page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_W);
-
-	if (unlikely(!host))
-		return linear_write(dma, dev, pasid, addr, buf, bytes);
-	memcpy(host, buf, bytes);
-	if (!page_leave(dma))
-		return linear_write(dma, dev, pasid, addr, buf, bytes);
-	return hit_done(dma, bytes);
+		return linear_write(dma, dev, pasid, addr, buf, bytes, flags, res);
+	if (res)
+		res->done = bytes;
+	return 0;
 }
 
 int viommu_dma_read(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 		    uint64_t addr, void *buf, size_t bytes, uint32_t flags,
 		    struct viommu_dma_result *res)
 {
-	dma->arg_flags = flags;
-	dma->arg_res = res;
-	if (unlikely(bytes - 1 >= 4096 || flags))
-		return linear_read(dma, dev, pasid, addr, buf, bytes);
-	if (bytes <= COPY_SMALL_MAX)
-		return small_read(dma, dev, pasid, addr, buf, bytes);
-	return page_read(dma, dev, pasid, addr, buf, bytes);
+	uint8_t *at;
+
+	if (unlikely(bytes - 1 >= COPY_SMALL_MAX || flags)) {
+		if (bytes - 1 >= 4096 || flags)
+			return linear_read(dma, dev, pasid, addr, buf, bytes, flags, res);
+		return page_read(dma, dev, pasid, addr, buf, bytes, flags, res);
+	}
+	if (unlikely(!page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_R, &at)))
+		return linear_read(dma, dev, pasid, addr, buf, bytes, flags, res);
+	copy_small(buf, at, bytes);
+	if (!page_leave(dma))
+		return linear_read(dma, dev, pasid, addr, buf, bytes, flags, res);
+	if (res)
+		res->done = bytes;
+	return 0;
 }
 
 int viommu_dma_write(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
 		     uint64_t addr, const void *buf, size_t bytes, uint32_t flags,
 		     struct viommu_dma_result *res)
 {
-	void *from = (void *)(uintptr_t)buf; /* only read */
+	uint8_t *at;
 
-	dma->arg_flags = flags;
-	dma->arg_res = res;
-	if (unlikely(bytes - 1 >= 4096 || flags))
-		return linear_write(dma, dev, pasid, addr, from, bytes);
-	if (bytes <= COPY_SMALL_MAX)
-		return small_write(dma, dev, pasid, addr, from, bytes);
-	return page_write(dma, dev, pasid, addr, from, bytes);
+	if (unlikely(bytes - 1 >= COPY_SMALL_MAX || flags)) {
+		if (bytes - 1 >= 4096 || flags)
+			return linear_write(dma, dev, pasid, addr, buf, bytes, flags, res);
+		return page_write(dma, dev, pasid, addr, buf, bytes, flags, res);
+	}
+	if (unlikely(!page_enter(dma, dev, pasid, addr, bytes, VIOMMU_PERM_W, &at)))
+		return linear_write(dma, dev, pasid, addr, buf, bytes, flags, res);
+	copy_small(at, buf, bytes);
+	if (!page_leave(dma))
+		return linear_write(dma, dev, pasid, addr, buf, bytes, flags, res);
+	if (res)
+		res->done = bytes;
+	return 0;
 }
 
 static int access_vector(struct viommu_dma *dma, struct viommu_device *dev, uint32_t pasid,
@@ -520,30 +519,43 @@ int viommu_dma_atomic(struct viommu_dma *dma, struct viommu_device *dev, uint32_
 	return ret;
 }
 
+static inline int op_run(struct viommu_dma *dma, struct viommu_dma_op *op)
+{
+	switch (op->kind) {
+	case VIOMMU_DMA_READ:
+		return viommu_dma_read(dma, op->dev, op->pasid, op->addr, op->buf, op->bytes,
+				       op->flags, &op->res);
+	case VIOMMU_DMA_WRITE:
+		return viommu_dma_write(dma, op->dev, op->pasid, op->addr, op->buf, op->bytes,
+					op->flags, &op->res);
+	case VIOMMU_DMA_FILL:
+		return viommu_dma_fill(dma, op->dev, op->pasid, op->addr, op->pattern, op->bytes,
+				       op->flags, &op->res);
+	default:
+		return -EINVAL;
+	}
+}
+
+/*
+ * In groups. One that misses often is followed by one whose table entries and data are asked of the
+ * memory together, before any of them is used.
+ */
 size_t viommu_dma_batch(struct viommu_dma *dma, struct viommu_dma_op *ops, size_t nr)
 {
-	size_t i, good = 0;
+	size_t good = 0, n;
 
-	for (i = 0; i < nr; i++) {
-		struct viommu_dma_op *op = &ops[i];
+	for (; nr; ops += n, nr -= n) {
+		uint64_t misses = dma->stats.misses;
+		struct viommu_dma_op *op;
 
-		switch (op->kind) {
-		case VIOMMU_DMA_READ:
-			op->status = viommu_dma_read(dma, op->dev, op->pasid, op->addr, op->buf,
-						     op->bytes, op->flags, &op->res);
-			break;
-		case VIOMMU_DMA_WRITE:
-			op->status = viommu_dma_write(dma, op->dev, op->pasid, op->addr, op->buf,
-						      op->bytes, op->flags, &op->res);
-			break;
-		case VIOMMU_DMA_FILL:
-			op->status = viommu_dma_fill(dma, op->dev, op->pasid, op->addr, op->pattern,
-						     op->bytes, op->flags, &op->res);
-			break;
-		default:
-			op->status = -EINVAL;
+		n = min_u64(nr, BATCH_GROUP);
+		if (unlikely(dma->cold))
+			viommu__dma_prefetch(dma, ops, n);
+		for (op = ops; op < ops + n; op++) {
+			op->status = op_run(dma, op);
+			good += op->status == 0;
 		}
-		good += op->status == 0;
+		dma->cold = (dma->stats.misses - misses) * 4 > n;
 	}
 	return good;
 }

@@ -19,7 +19,7 @@
  * (VTD-CM-02).
  */
 #include "guest/unit.h"
-#include "host/soft.h"
+#include "host/handle.h"
 
 /* ---- Host PASIDs ---- */
 
@@ -196,7 +196,7 @@ static void gate(struct viommu_guest *g, struct unit_device *d, uint64_t entry)
 			(entry & VTD_MASK(VTD_SCE_PRE) && entry & VTD_MASK(VTD_SCE_DTE)
 				 ? VIOMMU_DEVICE_PRI
 				 : 0);
-	flags &= d->dev->flags;
+	flags &= viommu__device_flags(d->dev);
 	if (flags == d->gate)
 		return;
 	d->gate = (uint8_t)flags;

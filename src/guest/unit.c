@@ -3,7 +3,7 @@
  * The unit as a whole: its life, its lock, its devices, reset, inspection.
  */
 #include "guest/unit.h"
-#include "host/soft.h"
+#include "host/handle.h"
 
 /* ---- Locking ---- */
 
@@ -76,7 +76,7 @@ static void device_link(struct viommu_guest *g, struct unit_device *d)
 static void device_free(struct viommu_guest *g, struct unit_device *d)
 {
 	viommu__bind_drop_device(g, d, VIOMMU_TRAP_GLOBAL);
-	viommu_device_gate(d->dev, d->dev->flags); /* as it was given */
+	viommu_device_gate(d->dev, viommu__device_flags(d->dev)); /* as it was given */
 	list_del(&d->link);
 	list_del(&d->by_dev);
 	list_del(&d->by_sid);
@@ -103,7 +103,7 @@ int viommu_guest_add_device(struct viommu_guest *guest, struct viommu_device *de
 	}
 	d->dev = dev;
 	d->sid = sid;
-	d->gate = (uint8_t)dev->flags; /* as a device begins */
+	d->gate = (uint8_t)viommu__device_flags(dev); /* as a device begins */
 	d->shadows.chunk_size = sizeof(struct shadow_chunk);
 	d->shadows.bytes = &d->bytes;
 	device_link(guest, d);
@@ -173,7 +173,7 @@ int viommu_guest_new(const struct viommu_guest_config *config, struct viommu_dom
 	if (!g)
 		return -ENOMEM;
 	g->dom = dom;
-	g->host = dom->host;
+	g->host = viommu__domain_host(dom);
 	g->mem = mem;
 	err = config_read(&c, g);
 	if (!err)

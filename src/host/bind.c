@@ -194,6 +194,7 @@ static void entry_write(struct viommu_device *dev, uint32_t pasid, struct record
 	store_relaxed(&rec->dom, plan->dom);
 	store_relaxed(&rec->ext, plan->ext);
 	store_release(&rec->gen, rec->gen + 1);
+	viommu__changed(dev->host);
 }
 
 /* P first: whoever reads the entry meanwhile finds it not present. Lock held. */
@@ -205,6 +206,7 @@ static void entry_clear_present(struct viommu_device *dev, uint32_t pasid, struc
 	fence_release();
 	store_release(&pe[0], pe[0] & ~VTD_MASK(VTD_PE_P));
 	store_release(&rec->gen, rec->gen + 1);
+	viommu__changed(dev->host);
 }
 
 /* Is (dom, hp) bound as gp on any device but this one? Lock held. */

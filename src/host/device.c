@@ -8,6 +8,7 @@
 #include <sched.h>
 
 #include "base/hash.h"
+#include "host/handle.h"
 #include "host/soft.h"
 
 #define DEVICE_FLAGS (VIOMMU_DEVICE_PASID | VIOMMU_DEVICE_ATS | VIOMMU_DEVICE_PRI)
@@ -219,6 +220,11 @@ void viommu_device_free(struct viommu_device *dev)
 	viommu__free(dev);
 }
 
+uint32_t viommu__device_flags(const struct viommu_device *dev)
+{
+	return dev->flags;
+}
+
 uint16_t viommu_device_sid(const struct viommu_device *dev)
 {
 	return dev->sid;
@@ -238,7 +244,7 @@ int viommu_device_gate(struct viommu_device *dev, uint32_t flags)
 	store_release(&dev->gates, flags);
 	store_release(&dev->sce[0], (dev->sce[0] & ~sce_gates(UINT32_MAX)) | sce_gates(flags));
 	/* Translations know nothing of gates, so they go: of every device, which is seldom. */
-	gen_bump(&host->gen.v);
+	gen_bump(host, &host->gen.v);
 	if (!(flags & VIOMMU_DEVICE_PRI))
 		viommu__requests_end(dev, VIOMMU_ALL_PASIDS, VIOMMU_RESPONSE_INVALID);
 	viommu__devtlbs_drop(dev, VIOMMU_ALL_PASIDS, 0, 0);

@@ -8,6 +8,7 @@
  * it is chained by its first entry, whose low bits stay 0 (a walker that is still inside reads "not
  * present").
  */
+#include "host/handle.h"
 #include "host/soft.h"
 
 #define DOMAIN_FLAGS (VIOMMU_DOMAIN_DIRTY | VIOMMU_DOMAIN_NO_NEST)
@@ -105,7 +106,7 @@ static void domain_unmap(struct viommu_domain *dom, uint64_t gpa, uint64_t bytes
 	uint64_t *chain = NULL;
 
 	ss_clear(dom, dom->root, dom->levels, 0, gpa, gpa + bytes - 1, &chain);
-	gen_bump(&host->gens[dom->did].v);
+	gen_bump(host, &host->gens[dom->did].v);
 	viommu__devices_drop_all(host);
 	viommu__markers_drain(&host->markers);
 	chain_free(dom, chain);
@@ -184,7 +185,7 @@ int viommu__host_reap_lost(struct viommu_host *host)
 				ss_clear(dom, dom->root, dom->levels, 0, r.gpa, r.gpa + r.bytes - 1,
 					 &chain);
 		}
-		gen_bump(&host->gens[dom->did].v);
+		gen_bump(host, &host->gens[dom->did].v);
 		viommu__markers_drain(&host->markers);
 		chain_free(dom, chain);
 	}
@@ -329,13 +330,18 @@ again:
 	pthread_mutex_lock(&host->lock);
 	list_del(&dom->link);
 	host->by_did[dom->did] = NULL;
-	gen_bump(&host->gens[dom->did].v);
+	gen_bump(host, &host->gens[dom->did].v);
 	viommu__markers_drain(&host->markers);
 	viommu__page_put(&host->pages, dom->root);
 	VIOMMU_ASSERT(dom->tables == 1);
 	pthread_mutex_unlock(&host->lock);
 	VIOMMU_ASSERT(viommu_owner_free(dom->owner) == 0);
 	viommu__free(dom);
+}
+
+struct viommu_host *viommu__domain_host(const struct viommu_domain *dom)
+{
+	return dom->host;
 }
 
 struct viommu_owner *viommu_domain_owner(struct viommu_domain *dom)

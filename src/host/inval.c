@@ -65,7 +65,7 @@ static void drop_pasid(struct viommu_host *host, struct viommu_domain *dom,
 		    (inv->dev && inv->dev != dev))
 			continue;
 		if (!(inv->flags & VIOMMU_INVALIDATE_ONLY_DEVICE))
-			gen_bump(&rec->gen);
+			gen_bump(host, &rec->gen);
 		if (inv->flags & VIOMMU_INVALIDATE_NO_DEVICE)
 			continue;
 		viommu__devtlbs_drop(dev, pasid, addr, bytes);
@@ -92,13 +92,13 @@ int viommu_host_invalidate(struct viommu_host *host, struct viommu_domain *dom,
 	switch (inv->granularity) {
 	case VIOMMU_INVALIDATE_GLOBAL:
 		if (iotlb)
-			gen_bump(&host->gen.v);
+			gen_bump(host, &host->gen.v);
 		if (device)
 			viommu__devices_drop_all(host);
 		break;
 	case VIOMMU_INVALIDATE_DOMAIN:
 		if (iotlb)
-			gen_bump(&host->gens[dom->did].v);
+			gen_bump(host, &host->gens[dom->did].v);
 		if (device)
 			viommu__devices_drop_all(host);
 		break;

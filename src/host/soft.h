@@ -15,13 +15,17 @@
  * by domain id that lives as long as the host, since a stale cache slot may still look at one;
  * records live as long as the device, whose serial in the slot's key is never used again.
  *
+ * Of the host as a whole there is a count of changes to any of them, made after the generation: an
+ * access that finds the count as it was when the sum was last looked at does not look again.
+ *
  * A record's generation is odd while its PASID entry is being changed; who reads the entry waits
  * for even, reads, and checks that it is still the same (a seqlock).
  *
  * Synchronisation
  *	field                                   guard
  *	everything not named below              host->lock
- *	host->gen, gens[].v, record.gen         written under host->lock, read by anybody (acquire)
+ *	host->gen, gens[].v, record.gen,        written under host->lock, read by anybody (acquire)
+ *	host->changes
  *	table entries, record.dom, .ext         written under host->lock, read inside markers (seqlock of record.gen)
  *	device.requests and what is in it       device->request_lock (inner to host->lock)
  *	lost_seen                               written under host->lock, read by anybody (acquire)
@@ -161,7 +165,9 @@ struct viommu_host {
 	 * Truncations that the tables know of: an access compares it with viommu__mem_lost_count().
 	 */
 	uint64_t lost_seen;
-	struct gen gen;                       /* first: on a line of its own */
+	/* Counts what happened to generations: who finds it unchanged need not look at them. */
+	uint64_t changes;
+	struct gen gen;                       /* on a line of its own */
 	struct gen gens[VIOMMU__MAX_DOMAINS]; /* by domain id */
 	struct viommu__markers markers;
 	struct viommu_unit unit;
@@ -182,9 +188,16 @@ struct viommu_host {
 	uint64_t dma_bytes;
 };
 
-static inline void gen_bump(uint64_t *gen)
+/* After any generation has changed. Lock held. */
+static inline void viommu__changed(struct viommu_host *host)
+{
+	store_release(&host->changes, host->changes + 1);
+}
+
+static inline void gen_bump(struct viommu_host *host, uint64_t *gen)
 {
 	store_release(gen, *gen + 2); /* parity is the record's business; the others stay even */
+	viommu__changed(host);
 }
 
 /* The record of a PASID, NULL if there is no table for it yet. Any thread that has the device. */

@@ -50,13 +50,13 @@ static const struct step reader[] = {
 	  { .op = MACHINE_STORE, .text = "store_relaxed(&m->seq, m->seq + 1);" },
 	  "src/base/marker.h" },
 	{ R_GEN,
-	  { MACHINE_LOAD, MACHINE_GEN, MACHINE_REG_GEN, 0, MACHINE_ACQUIRE, "slot->gen_record);" },
+	  { MACHINE_LOAD, MACHINE_GEN, MACHINE_REG_GEN, 0, MACHINE_ACQUIRE, "&rec->gen);" },
 	  "src/dma/cache.h" },
 	{ R_ENTRY,
 	  { MACHINE_LOAD, MACHINE_ENTRY, MACHINE_REG_ENTRY, 0, 0, "load the entry" },
 	  NO_FILE },
 	{ R_PICK,
-	  { .op = MACHINE_PICK, .text = "gen_sum(dma->host, slot) != slot->sum" },
+	  { .op = MACHINE_PICK, .text = "gen_sum(dma->host, slot, dev, pasid) != more->sum" },
 	  "src/dma/miss.c" },
 	{ R_READ, { .op = MACHINE_READ, .text = "read the page" }, NO_FILE },
 	{ R_WRITE, { .op = MACHINE_WRITE, .text = "write the page" }, NO_FILE },
@@ -109,6 +109,32 @@ static const struct step writer[] = {
 	{ W_FREE,
 	  { MACHINE_FREE, 0, MACHINE_REG_ENTRY, 0, MACHINE_END, "free the old page" },
 	  NO_FILE },
+};
+
+/*
+ * A hit within a page asks one number, the host's count of changes, where others ask the
+ * generations: for the protocol it is the generation. Each generation is followed by the count, and
+ * who remembers the count has read it before the generations.
+ */
+static const struct step hit[] = {
+	{ R_MARK, { .text = "incq %[seq]" }, "src/base/marker.h" },
+	{ R_MARK, { .text = "viommu__marker_enter_light(&dma->marker);" }, "src/dma/rw.c" },
+	{ R_GEN, { .text = "load_acquire(&dma->host->changes) != slot->changes" }, "src/dma/rw.c" },
+	{ R_UNMARK, { .text = "viommu__marker_leave(&dma->marker);" }, "src/dma/rw.c" },
+	{ R_GEN, { .text = "uint64_t changes = slot_changes(dma), sum;" }, "src/dma/miss.c fill" },
+	{ R_PICK, { .text = "viommu__dma_path(" }, "src/dma/miss.c fill" },
+	{ R_GEN, { .text = "uint64_t changes = slot_changes(dma);" }, "src/dma/miss.c good" },
+	{ R_PICK, { .text = "gen_sum(" }, "src/dma/miss.c good" },
+	{ W_BUMP,
+	  { .text = "store_release(&host->changes, host->changes + 1);" },
+	  "src/host/soft.h" },
+	{ W_OLD_GEN, { .text = "store_release(gen, *gen + 2);" }, "src/host/soft.h" },
+	{ W_BUMP, { .text = "viommu__changed(host);" }, "src/host/soft.h" },
+	{ W_OLD_GEN, { .text = "store_relaxed(&rec->ext, plan->ext);" }, "src/host/bind.c" },
+	{ W_OLD_GEN, { .text = "store_release(&rec->gen, rec->gen + 1);" }, "src/host/bind.c" },
+	{ W_BUMP, { .text = "viommu__changed(dev->host);" }, "src/host/bind.c" },
+	{ W_OLD_GEN, { .text = "store_release(&rec->gen, rec->gen + 1);" }, "src/host/bind.c" },
+	{ W_BUMP, { .text = "viommu__changed(dev->host);" }, "src/host/bind.c" },
 };
 
 /* ---- ways to change it ----------------------------------------------------------------------- */
@@ -527,6 +553,10 @@ static void mirror(const struct step *s, unsigned int nr)
 				at = strstr(text, "voidviommu__markers_drain(");
 			if (strstr(file, " wait"))
 				at = strstr(text, "staticvoidmarker_wait(");
+			if (strstr(file, " fill"))
+				at = strstr(text, "staticintslot_fill(");
+			if (strstr(file, " good"))
+				at = strstr(text, "staticinlineboolslot_good(");
 			assert_non_null(at);
 		}
 		squeeze(want, s[i].instr.text);
@@ -544,6 +574,7 @@ static void the_steps_explored_are_those_of_the_source(void **state)
 
 	(void)state;
 	mirror(reader, ARRAY_SIZE(reader));
+	mirror(hit, ARRAY_SIZE(hit));
 	for (i = 0; i < ARRAY_SIZE(writer); i++) {
 		if (writer[i].id == W_LOOK || writer[i].id == W_WAIT)
 			waits[nr_waits++] = writer[i];

@@ -87,8 +87,10 @@ def main(tests, more=()):
 	arguments = parser.parse_args()
 	PROGRAM = arguments.viommu
 	tests = [t for t in tests if not arguments.test or t.__name__ in arguments.test]
-	# A core that nobody wants, and no colour because of who runs the test.
 	os.environ.pop("VIOMMU_QEMU", None)
+	# Whoever runs the tests may have them ignored (nohup), and the tool would, too.
+	for number in (signal.SIGHUP, signal.SIGINT):
+		signal.signal(number, signal.SIG_DFL)
 	print("1..%d" % len(tests))
 	failed = 0
 	for i, test in enumerate(tests, 1):

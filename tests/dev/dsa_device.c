@@ -579,6 +579,23 @@ static void drain_waits_for_nobody_else(void **state)
 	guest_close(&g);
 }
 
+static void drain_waits_for_nothing_that_comes_after_it(void **state)
+{
+	struct desc d = desc_make(DSA_OP_NOOP, 0, 0, 0, 0);
+	struct guest g;
+
+	(void)state;
+	guest_open(&g, NULL);
+	guest_submit(&g, 0, &d);
+	guest_write32(&g, 0xa0, DSA_CMD_DRAIN_WQ << 20 | 1);
+	guest_submit(&g, 0, &d);
+	assert_int_equal(guest_read32(&g, 0xa8), ACTIVE);
+	assert_int_equal(viommu_pci_run(g.pci, g.w.dma), 1);
+	assert_int_equal(guest_read32(&g, 0xa8), 0);
+	assert_int_equal(occupancy(&g, 0), 1);
+	guest_close(&g);
+}
+
 static void abort_and_reset_end_what_is_stuck_without_a_record(void **state)
 {
 	static const struct {
@@ -656,6 +673,32 @@ static void an_abort_ends_a_batch_between_two_descriptors(void **state)
 	guest_wait_interrupts(&g, 0, 1);
 	assert_int_equal(stuck_status(&g), 0);
 	assert_int_equal(guest_ptr(&g, B_VA + 64)[0], 0);
+	guest_close(&g);
+}
+
+static void an_abort_ends_a_job_that_is_stuck_with_its_record(void **state)
+{
+	struct desc d = desc_make(DSA_OP_FILL, DSA_FLAG_BOF | DSA_FLAG_RCI, 1, B_VA, 8);
+	struct guest g;
+
+	(void)state;
+	guest_open(&g, NULL);
+	guest_write32(&g, MSIXPERM(1), 8 | GUEST_GP << 12);
+	d.w[1] = A_VA;
+	d.w[4] |= 1ull << 32;
+	guest_hide(&g, B_VA);
+	g.vanish = A_VA;
+	g.then = ANSWER_LATER;
+	guest_workers_start(&g, 1);
+	guest_submit(&g, 0, &d);
+	guest_wait_requests(&g, 2);
+	guest_write32(&g, 0xa0, 0x80000000 | DSA_CMD_ABORT_ALL << 20);
+	assert_int_equal(guest_read32(&g, 0xa8), ACTIVE);
+	guest_respond(&g, VIOMMU_RESPONSE_INVALID);
+	guest_wait_interrupts(&g, 0, 1);
+	guest_workers_stop(&g);
+	assert_int_equal(g.interrupts[1], 0);
+	assert_int_equal(guest_read64(&g, 0xc0), 0);
 	guest_close(&g);
 }
 
@@ -1087,6 +1130,13 @@ static void stats_count(void **state)
 	assert_int_equal(s.bytes, 5000);
 	assert_int_equal(s.batches, 0);
 	assert_int_equal(s.swerrors, 0);
+	/* A program that knows only the first two gets no more. */
+	memset(&s, 0xee, sizeof(s));
+	s.size = 16;
+	viommu_dsa_stats(g.dsa, &s);
+	assert_int_equal(s.size, 16);
+	assert_int_equal(s.descriptors, 2);
+	assert_int_equal(s.batches, 0xeeeeeeeeeeeeeeee);
 	guest_close(&g);
 }
 
@@ -1105,9 +1155,11 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(reset_device_keeps_the_error_and_no_more),
 	cmocka_unit_test(drain_waits_for_page_requests),
 	cmocka_unit_test(drain_waits_for_nobody_else),
+	cmocka_unit_test(drain_waits_for_nothing_that_comes_after_it),
 	cmocka_unit_test(abort_and_reset_end_what_is_stuck_without_a_record),
 	cmocka_unit_test(a_reset_of_the_function_ends_what_is_stuck),
 	cmocka_unit_test(an_abort_ends_a_batch_between_two_descriptors),
+	cmocka_unit_test(an_abort_ends_a_job_that_is_stuck_with_its_record),
 	cmocka_unit_test(a_control_that_changes_while_enabled_halts),
 	cmocka_unit_test(controls_that_change_before_enable_are_fine),
 	cmocka_unit_test(a_halt_ends_what_is_stuck),

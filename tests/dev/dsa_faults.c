@@ -747,6 +747,55 @@ static void without_ats_reads_fail_and_writes_are_lost(void **state)
 	}
 }
 
+static void a_record_whose_page_goes_meanwhile_is_asked_for_again(void **state)
+{
+	struct desc d = desc_make(DSA_OP_MOVE, BOF, A_VA, B_VA, 64);
+	struct guest g;
+
+	(void)state;
+	d.w[1] = C_VA;
+	guest_open(&g, NULL);
+	guest_hide(&g, A_VA);
+	g.vanish = C_VA;
+	g.then = ANSWER_MAP;
+	submit(&g, &d);
+	assert_int_equal(g.requests, 2);
+	assert_int_equal(guest_ptr(&g, C_VA)[0], DSA_ST_SUCCESS);
+	assert_int_equal(swerror_code(&g), 0);
+	/* When that is refused, the operation is done, and SWERROR has to tell. */
+	guest_hide(&g, A_VA);
+	memset(guest_ptr(&g, A_VA), 0x21, 64);
+	g.answer = ANSWER_MAP;
+	g.vanish = C_VA;
+	g.then = ANSWER_INVALID;
+	submit(&g, &d);
+	assert_int_equal(guest_ptr(&g, B_VA)[63], 0x21);
+	assert_int_equal(swerror_code(&g), DSA_ST_CR_FAULT);
+	assert_int_equal(guest_read64(&g, 0xd0), C_VA);
+	guest_close(&g);
+}
+
+static void a_host_device_without_ats_can_send_nothing(void **state)
+{
+	struct guest_config c = { .host_no_ats = 1 };
+	struct desc d = desc_make(DSA_OP_MOVE, 0, A_VA, B_VA, 64);
+	struct guest g;
+
+	(void)state;
+	guest_open(&g, &c);
+	submit(&g, &d);
+	assert_int_equal(swerror_code(&g), DSA_ST_CR_FAULT);
+	swerror_clear(&g);
+	guest_hide(&g, GUEST_RECORD);
+	submit(&g, &d);
+	assert_int_equal(swerror_code(&g), DSA_ST_CR_FAULT);
+	swerror_clear(&g);
+	d.w[0] = (uint64_t)DSA_OP_MOVE << 56;
+	submit(&g, &d);
+	assert_int_equal(swerror_code(&g), DSA_ST_PAGE_FAULT);
+	guest_close(&g);
+}
+
 static void members_of_a_batch_fault_alone(void **state)
 {
 	struct guest g;
@@ -800,6 +849,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_pasid_without_place_faults_as_one_that_is_not_present),
 	cmocka_unit_test(a_queue_without_pasid_uses_the_requester_id),
 	cmocka_unit_test(without_ats_reads_fail_and_writes_are_lost),
+	cmocka_unit_test(a_record_whose_page_goes_meanwhile_is_asked_for_again),
+	cmocka_unit_test(a_host_device_without_ats_can_send_nothing),
 	cmocka_unit_test(members_of_a_batch_fault_alone),
 };
 TEST_MAIN(tests)

@@ -33,6 +33,11 @@ static void page_request(void *ctx, struct viommu_device *dev,
 	answer = g->answer;
 	pthread_cond_broadcast(&g->cond);
 	pthread_mutex_unlock(&g->lock);
+	if (g->vanish) {
+		guest_hide(g, g->vanish);
+		g->vanish = 0;
+		g->answer = g->then;
+	}
 	switch (answer) {
 	case ANSWER_MAP:
 		guest_show(g, req->addr);
@@ -204,6 +209,8 @@ void guest_open(struct guest *g, const struct guest_config *config)
 	with.ops.ctx = g;
 	with.ops.page_request = page_request;
 	with.ops.fault = NULL;
+	if (c->host_no_ats)
+		with.device_flags = VIOMMU_DEVICE_PASID;
 	world_open(&g->w, &with);
 	gpa = world_page(&g->w);
 	g->mem = world_ptr(&g->w, gpa);

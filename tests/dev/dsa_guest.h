@@ -31,6 +31,9 @@ struct guest {
 	uint8_t *mem; /* GUEST_VA */
 	enum guest_answer answer;
 	int no_gp; /* the guest's PASID has no place in the host */
+	/* while the first page request is answered, this page goes; the next get another answer */
+	uint64_t vanish;
+	enum guest_answer then;
 
 	pthread_mutex_t lock; /* of the following */
 	pthread_cond_t cond;
@@ -59,6 +62,7 @@ struct guest_config {
 	int shared;       /* queue 0 is shared */
 	int no_bof;       /* queue 0 does not allow block on fault */
 	uint32_t wq_bits; /* more bits for dword 2 of queue 0 */
+	int host_no_ats;  /* the host's device has no ATS, whatever the function says */
 };
 
 void guest_open(struct guest *g, const struct guest_config *config);

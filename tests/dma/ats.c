@@ -681,7 +681,7 @@ static void a_full_device_tlb_never_mixes_up_pages(void **state)
 	vm_close(&vm);
 }
 
-/* VTD-TAG-07 */
+/* VTD-TAG-07, VTD-ATS-15: the call is the request, its return the completion. */
 static void an_invalidation_leaves_the_device_tlb_nothing_of_it(void **state)
 {
 	struct viommu_invalidate inv = { .size = sizeof(inv) };

@@ -382,6 +382,84 @@ static void a_batch_does_each_kind_on_each_pasid(void **state)
 
 /* ---- Permissions and dirty bits ---- */
 
+/* Batches that miss look ahead: what comes of it is what single accesses give. */
+static void a_batch_that_misses_is_as_good_as_single_accesses(void **state)
+{
+	enum {
+		OPS = 100,
+		ROUNDS = 6,
+		PAGES = 2048,
+	};
+	static struct viommu_dma_op ops[OPS];
+	static uint64_t word[OPS];
+	struct tables_stage *fs;
+	uint64_t gpa, va;
+	struct world w;
+	struct rng rng;
+	unsigned int i, round;
+
+	(void)state;
+	world_open(&w, NULL);
+	fs = &w.fs;
+	rng_init(&rng, "batch");
+	gpa = world_page(&w);
+	for (i = 1; i < 64; i++)
+		world_page(&w);
+	/* Aliases of 64 pages over more tables than are cached; holes, pages that are only read. */
+	for (i = 0; i < PAGES; i++) {
+		va = WORLD_VA + (uint64_t)i * 0x1000 + (uint64_t)(i / 64) * 0x200000;
+		if (i % 7)
+			assert_int_equal(tables_map(fs, va, gpa + (i % 64) * 0x1000, 12,
+						    i % 5 ? TABLES_RWU : TABLES_R | TABLES_U),
+					 0);
+	}
+	for (i = 0; i < 64; i++)
+		*(uint64_t *)world_ptr(&w, gpa + i * 0x1000) = i;
+	assert_int_equal(world_bind(&w, 5), 0);
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < OPS; i++) {
+			unsigned int page = (unsigned int)rng_below(&rng, PAGES);
+
+			ops[i] = (struct viommu_dma_op){
+				.dev = w.dev,
+				.pasid = rng_one_in(&rng, 20) ? w.hp.v + 1 : w.hp.v,
+				.kind = rng_one_in(&rng, 20)  ? 9
+					: rng_one_in(&rng, 3) ? VIOMMU_DMA_WRITE
+							      : VIOMMU_DMA_READ,
+				.addr = WORLD_VA + (uint64_t)page * 0x1000 +
+					(uint64_t)(page / 64) * 0x200000,
+				.buf = &word[i],
+				.bytes = 8,
+			};
+			word[i] = page % 64;
+			if (rng_one_in(&rng, 20))
+				ops[i].addr = rng_u64(&rng) & ~UINT64_C(7);
+		}
+		viommu_dma_batch(w.dma, ops, OPS);
+		for (i = 0; i < OPS; i++) {
+			uint64_t now = 0;
+			int want = viommu_dma_read(w.dma, w.dev, ops[i].pasid, ops[i].addr, &now, 8,
+						   0, NULL);
+
+			if (ops[i].kind == 9) {
+				assert_int_equal(ops[i].status, -EINVAL);
+				continue;
+			}
+			if (ops[i].kind == VIOMMU_DMA_WRITE && !want)
+				want = viommu_dma_write(w.dma, w.dev, ops[i].pasid, ops[i].addr,
+							&now, 8, 0, NULL);
+			assert_int_equal(ops[i].status, want);
+			if (!want)
+				assert_int_equal(word[i], now);
+		}
+	}
+	/* What was written was what stood there. */
+	for (i = 0; i < 64; i++)
+		assert_int_equal(*(uint64_t *)world_ptr(&w, gpa + i * 0x1000), i);
+	assert_true(misses(&w) > OPS);
+	world_close(&w);
+}
+
 static void a_page_cached_for_the_supervisor_stays_closed_to_users(void **state)
 {
 	struct viommu_bind b = { .size = sizeof(b), .kind = VIOMMU_BIND_NESTED, .nr = 1 };
@@ -1013,6 +1091,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(an_overlap_across_mirrored_pages_is_a_memmove),
 	cmocka_unit_test(a_list_counts_the_segments_before_its_fault),
 	cmocka_unit_test(a_batch_does_each_kind_on_each_pasid),
+	cmocka_unit_test(a_batch_that_misses_is_as_good_as_single_accesses),
 	cmocka_unit_test(a_page_cached_for_the_supervisor_stays_closed_to_users),
 	cmocka_unit_test(a_write_through_a_cached_page_dirties_both_stages),
 	cmocka_unit_test(a_large_page_cached_by_a_read_is_dirtied_before_a_write),

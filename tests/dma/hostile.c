@@ -23,6 +23,7 @@
 #define PASIDS  3u
 #define DEVICES 2u
 #define THREADS 3u
+#define OPS     40u /* of a batch */
 #define ALL     (VIOMMU_DEVICE_PASID | VIOMMU_DEVICE_ATS | VIOMMU_DEVICE_PRI)
 /*
  * Where a second region of the guest lies, which it may only read, and a third that comes and goes.
@@ -151,8 +152,10 @@ static void *device_run(void *arg)
 	struct viommu_dma_result res;
 	struct viommu_ats_result ats;
 	struct viommu_dma_span span;
+	struct viommu_dma_op ops[OPS];
 	struct viommu_dma *dma;
 	uint8_t buf[3 * 4096];
+	unsigned int i;
 	struct rng rng;
 	char label[16];
 	uint64_t old;
@@ -185,7 +188,7 @@ static void *device_run(void *arg)
 		if (to + n < to)
 			to -= n;
 		memset(&res, 0, sizeof(res));
-		switch (rng_below(&rng, 9)) {
+		switch (rng_below(&rng, 10)) {
 		case 0:
 			ret = viommu_dma_read(dma, h->dev[d], pasid, at, buf, n, flags, &res);
 			break;
@@ -218,6 +221,24 @@ static void *device_run(void *arg)
 			break;
 		case 6:
 			ret = viommu_devtlb_read(h->tlb[d], dma, pasid, at, buf, n, flags, &res);
+			break;
+		case 8:
+			for (i = 0; i < OPS; i++)
+				ops[i] = (struct viommu_dma_op){
+					.dev = h->dev[d],
+					.pasid = pasid,
+					.kind = (uint32_t)rng_range(&rng, 1, 3),
+					.addr = some_address(&rng) & ~UINT64_C(7),
+					.buf = buf,
+					.bytes = 8,
+					.flags = flags | VIOMMU_DMA_NO_WAIT,
+				};
+			viommu_dma_batch(dma, ops, OPS);
+			ret = 0;
+			for (i = 0; i < OPS; i++)
+				assert_true(ops[i].status == 0 || ops[i].status == -EAGAIN ||
+					    ops[i].status == VIOMMU_FAULTED);
+			n = 0;
 			break;
 		case 7:
 			ret = viommu_devtlb_write(h->tlb[d], dma, pasid, at, buf, n, flags, &res);

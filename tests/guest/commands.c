@@ -423,6 +423,8 @@ static void the_upper_half_starts_a_register_command(void **state)
 	(void)state;
 	legacy_open(&w, &ss, 5);
 	*gw_context(&w, GW_SID(0)) = 0;
+	gw_wr32(&w, VTD_REG_CCMD + 4,
+		(uint32_t)(VTD_VAL(VTD_CCMD_CIRG, VTD_RINV_GLOBAL) >> 32)); /* without ICC */
 	gw_wr32(&w, VTD_REG_CCMD, 0xffffffff);
 	assert_true(gw_sees(&w, 0, VIOMMU_NO_PASID, IOVA, 0x100));
 	gw_wr32(&w, VTD_REG_CCMD + 4,

@@ -520,6 +520,39 @@ static void iotlb_descriptors_drop_what_their_tags_say(void **state)
 	}
 }
 
+/* The guest's number in the descriptor, the host's in what is invalidated. */
+static void pasids_of_descriptors_are_converted(void **state)
+{
+	const struct gw_config c = { .flags = VIOMMU_GUEST_HOST_PASIDS };
+	struct viommu_hp hp, other;
+	struct gw_process p;
+	uint64_t moved;
+	struct gw w;
+
+	(void)state;
+	gw_open(&w, &c);
+	gw_start(&w);
+	/* The host's number of 5 is not 5, and 5 on the host is not the guest's 5. */
+	assert_int_equal(viommu_guest_pasid_to_host(w.guest, (struct viommu_gp){ 9 }, &other), 0);
+	assert_int_equal(viommu_guest_pasid_to_host(w.guest, (struct viommu_gp){ 5 }, &hp), 0);
+	assert_int_not_equal(hp.v, 5);
+	gw_process(&w, &p, 4, 1);
+	gw_pe_fs(gw_pe(&w, GW_SID(0), 5), &p.fs, 1);
+	assert_true(gw_sees(&w, 0, hp.v, GW_VA, 1));
+	moved = gw_page(&w);
+	gw_ptr(&w, moved)[0] = 2;
+	assert_int_equal(tables_map(&p.fs, GW_VA, moved, 12, TABLES_RWU), 0);
+	assert_true(gw_do(&w, gw_piotlb(VTD_IQ_PIOTLB_SELECTIVE, 1, 9), 0));
+	assert_true(gw_sees(&w, 0, hp.v, GW_VA, 1));
+	assert_true(gw_do(&w, gw_piotlb(VTD_IQ_PIOTLB_PAGE, 1, 5), GW_VA));
+	assert_true(gw_sees(&w, 0, hp.v, GW_VA, 2));
+	w.told = 0;
+	assert_true(gw_do(&w, gw_pdtlb(GW_SID(0), 5), GW_VA));
+	assert_int_equal(w.told, 1);
+	assert_int_equal(w.told_pasid, hp.v);
+	gw_close(&w);
+}
+
 /* VTD-QI-25, VTD-QI-29, VTD-QI-30, VTD-QI-31, VTD-QI-32 */
 static void device_tlb_descriptors_tell_the_device_the_range(void **state)
 {
@@ -733,6 +766,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(wait_raises_the_completion_event_if_asked),
 	cmocka_unit_test(after_the_wait_nothing_old_is_used),
 	cmocka_unit_test(iotlb_descriptors_drop_what_their_tags_say),
+	cmocka_unit_test(pasids_of_descriptors_are_converted),
 	cmocka_unit_test(device_tlb_descriptors_tell_the_device_the_range),
 	cmocka_unit_test(many_shadows_are_invalidated_as_a_whole),
 	cmocka_unit_test(a_full_queue_is_done_in_bursts_with_a_kick),

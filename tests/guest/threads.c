@@ -107,6 +107,56 @@ static void no_thread_uses_an_old_entry_after_the_wait(void **state)
 	gw_close(&r.w);
 }
 
+/* ---- What has begun ---- */
+
+/* Holds a translation of the page until it has looked long enough for a status that comes early. */
+static void *holder(void *arg)
+{
+	struct worker *me = arg;
+	struct race *r = me->r;
+	const uint32_t *status = (const uint32_t *)gw_ptr(&r->w, r->w.status);
+	struct viommu_dma_span span;
+	unsigned int i;
+
+	if (me->n)
+		return NULL;
+	viommu_dma_begin(r->dma[0]);
+	if (viommu_dma_translate(r->dma[0], r->w.dev[0], 5, GW_VA, VIOMMU_READ, &span))
+		fetch_add(&r->odd, 1);
+	store_release(&r->reads, 1);
+	while (!load_acquire(&r->completed)) /* the guest is about to flush */
+		cpu_relax();
+	for (i = 0; i < 200000; i++) {
+		if (load_acquire(status))
+			fetch_add(&r->stale, 1);
+		cpu_relax();
+	}
+	viommu_dma_end(r->dma[0]);
+	return NULL;
+}
+
+static void flushing_guest(struct race *r)
+{
+	while (!load_acquire(&r->reads))
+		cpu_relax();
+	store_release(&r->completed, 1);
+	assert_true(gw_do(&r->w, gw_piotlb(VTD_IQ_PIOTLB_SELECTIVE, 1, 5), 0));
+}
+
+/* VTD-QI-23, VTD-QI-34 */
+static void a_wait_waits_for_accesses_that_had_begun(void **state)
+{
+	struct race r;
+
+	(void)state;
+	race_open(&r);
+	assert_true(gw_sees(&r.w, 0, 5, GW_VA, 0));
+	workers_run(&r, holder, flushing_guest);
+	assert_int_equal(r.odd, 0);
+	assert_int_equal(r.stale, 0);
+	gw_close(&r.w);
+}
+
 /* ---- Page requests, unbinds and resets at once ---- */
 
 static void *asker(void *arg)
@@ -118,8 +168,8 @@ static void *asker(void *arg)
 	for (i = 0; !load_acquire(&r->stop); i++) {
 		viommu_dma_read(r->dma[me->n], r->w.dev[0], 5, LATE + (i % 64 << 12), &v, 8, 0,
 				NULL);
-		viommu_dma_write(r->dma[me->n], r->w.dev[1], VIOMMU_NO_PASID, GW_VA, &v, 8, 0,
-				 NULL);
+		viommu_dma_write(r->dma[me->n], r->w.dev[1], VIOMMU_NO_PASID, GW_VA + 64 * me->n,
+				 &v, 8, 0, NULL);
 		fetch_add(&r->reads, 1);
 	}
 	return NULL;
@@ -209,6 +259,7 @@ static void nothing_hangs_while_everything_happens_at_once(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(no_thread_uses_an_old_entry_after_the_wait),
+	cmocka_unit_test(a_wait_waits_for_accesses_that_had_begun),
 	cmocka_unit_test(nothing_hangs_while_everything_happens_at_once),
 };
 TEST_MAIN(tests)

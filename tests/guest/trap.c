@@ -522,6 +522,31 @@ static void binds_beyond_the_limit_are_refused(void **state)
 	gw_close(&w);
 }
 
+/* A table that the host cannot nest on the VM's memory: what was bound before is not used on. */
+static void an_entry_that_the_host_refuses_ends_the_bind(void **state)
+{
+	struct viommu_fault last;
+	struct gw_process p;
+	uint64_t *pe, v;
+	struct gw w;
+
+	(void)state;
+	gw_open(&w, NULL);
+	gw_start(&w);
+	gw_process(&w, &p, 4, 1);
+	pe = gw_pe(&w, GW_SID(0), 5);
+	gw_pe_fs(pe, &p.fs, 1);
+	assert_true(gw_sees(&w, 0, 5, GW_VA, 1));
+	pe[2] |= UINT64_C(1) << 50;
+	assert_true(gw_do(&w, gw_pc(VTD_IQ_PC_SELECTIVE, 1, 5), 0));
+	assert_int_equal(last_trap(&w)->kind, VIOMMU_TRAP_REFUSED);
+	assert_int_equal(last_trap(&w)->error, -EINVAL);
+	assert_int_equal(gw_read(&w, 0, 5, GW_VA, &v), VIOMMU_FAULTED);
+	assert_int_equal(viommu_guest_last_faults(w.guest, &last, 1), 1);
+	assert_int_equal(last.reason, VTD_FR_FS_ROOT_ACCESS); /* as the guest's tables have it */
+	gw_close(&w);
+}
+
 /* Another VM on the host has the number. */
 static void a_pasid_of_another_vm_is_refused(void **state)
 {
@@ -657,6 +682,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_mapping_that_is_there_is_taken),
 	cmocka_unit_test(identity_has_the_same_number_and_no_0),
 	cmocka_unit_test(binds_beyond_the_limit_are_refused),
+	cmocka_unit_test(an_entry_that_the_host_refuses_ends_the_bind),
 	cmocka_unit_test(a_pasid_of_another_vm_is_refused),
 	cmocka_unit_test(devices_get_what_the_units_state_says),
 	cmocka_unit_test(the_host_may_end_a_bind_on_its_own),

@@ -180,6 +180,79 @@ static void a_held_pasid_may_be_released_before_its_bind_ends(void **state)
 	world_close(&w);
 }
 
+static void devices_with_the_same_pasid_keep_their_own_tables(void **state)
+{
+	struct viommu_device *dev[2];
+	struct tables_stage other;
+	struct world w;
+	unsigned int i;
+	uint64_t gpa;
+	uint32_t v;
+
+	(void)state;
+	world_open(&w, NULL);
+	dev[0] = w.dev;
+	dev[1] = device_new(&w, 0x100);
+	*(uint32_t *)world_ptr(&w, world_map(&w, WORLD_VA, TABLES_RWU)) = 0;
+	assert_int_equal(bind_on(&w, dev[0], w.hp, 0), 0);
+	tables_stage_init(&other, &w.ram, NULL, VIOMMU_FORMAT_VTD_FS, 4);
+	gpa = world_page(&w);
+	*(uint32_t *)world_ptr(&w, gpa) = 1;
+	assert_int_equal(tables_map(&other, WORLD_VA, gpa, 12, TABLES_RWU), 0);
+	w.fs = other;
+	assert_int_equal(bind_on(&w, dev[1], w.hp, 0), 0);
+	for (i = 0; i < 8; i++) {
+		/* Each twice in a row, so that the second is a hit. */
+		assert_int_equal(read_word(&w, dev[i / 2 % 2], w.hp.v, WORLD_VA, &v), 0);
+		assert_int_equal(v, i / 2 % 2);
+	}
+	world_close(&w);
+}
+
+/* ---- While a bind ends ---- */
+
+struct told {
+	struct world w; /* first */
+	unsigned int calls;
+	int ret;
+};
+
+/* It is told when the bind has ended for everybody: what it could still do must not work. */
+static void told_reads(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes)
+{
+	struct told *t = ctx;
+	uint32_t v;
+
+	(void)addr, (void)bytes;
+	t->calls++;
+	t->ret = viommu_dma_read(t->w.dma, t->w.dev, pasid, WORLD_VA, &v, 4, 0, NULL);
+}
+
+static void a_device_that_is_told_of_an_end_cannot_begin_anything(void **state)
+{
+	struct viommu_device_config vc = { .size = sizeof(vc),
+					   .sid = 0x100,
+					   .flags = VIOMMU_DEVICE_PASID,
+					   .invalidate = told_reads };
+	struct told t;
+	unsigned int i;
+	uint32_t v;
+
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	world_open(&t.w, NULL);
+	vc.ctx = &t;
+	assert_int_equal(viommu_device_new(t.w.host, &vc, &t.w.dev), 0);
+	world_map(&t.w, WORLD_VA, TABLES_RWU);
+	assert_int_equal(world_bind(&t.w, 5), 0);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(read_word(&t.w, t.w.dev, t.w.hp.v, WORLD_VA, &v), 0);
+	assert_int_equal(viommu_host_unbind(t.w.dev, t.w.hp), 0);
+	assert_int_equal(t.calls, 1);
+	assert_int_equal(t.ret, VIOMMU_FAULTED);
+	world_close(&t.w);
+}
+
 /* ---- Rebind while DMA runs ---- */
 
 #define READERS 2
@@ -591,6 +664,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(the_guests_number_leaves_with_the_last_bind_that_has_it),
 	cmocka_unit_test(a_mapping_of_the_caller_outlives_binds),
 	cmocka_unit_test(a_held_pasid_may_be_released_before_its_bind_ends),
+	cmocka_unit_test(devices_with_the_same_pasid_keep_their_own_tables),
+	cmocka_unit_test(a_device_that_is_told_of_an_end_cannot_begin_anything),
 	cmocka_unit_test(after_a_rebind_no_access_uses_the_old_tables),
 	cmocka_unit_test(a_device_goes_with_its_binds),
 	cmocka_unit_test(a_domain_goes_with_its_binds_on_every_device),

@@ -19,7 +19,7 @@ import vmlib  # noqa: E402
 
 RAM = 256 << 20
 BAR0, BAR2 = 0xe0000000, 0xe1000000
-SECONDS = 20
+SECONDS = 60
 
 
 class Qtest:

@@ -21,10 +21,9 @@ static uint32_t dma_flags(const struct dsa_job *job, unsigned int how)
 {
 	uint32_t flags = may_ask(job, how) ? 0 : VIOMMU_DMA_NO_PRI;
 
+	/* Never VIOMMU_PRIV: a queue with PASID cannot be privileged (command.c). */
 	if (job->ats)
 		flags |= VIOMMU_DMA_ATS;
-	if (job->priv && job->pasid != VIOMMU_NO_PASID)
-		flags |= VIOMMU_PRIV;
 	return flags;
 }
 
@@ -188,7 +187,7 @@ unsigned int viommu__dsa_probe(struct dsa_job *job, uint64_t addr)
 	struct viommu_dma_result res;
 	struct viommu_dma_span span;
 	struct viommu_device *dev;
-	uint32_t pasid, flags;
+	uint32_t pasid;
 	uint64_t old;
 	int ret;
 
@@ -196,16 +195,14 @@ unsigned int viommu__dsa_probe(struct dsa_job *job, uint64_t addr)
 		return 0;
 	if (!requester(job, &dev, &pasid))
 		return nowhere(job, DSA_ALWAYS, addr, true);
-	flags = dma_flags(job, DSA_ALWAYS);
 	viommu_dma_begin(job->dma);
-	ret = viommu_dma_translate(job->dma, dev, pasid, addr, VIOMMU_WRITE | (flags & VIOMMU_PRIV),
-				   &span);
+	ret = viommu_dma_translate(job->dma, dev, pasid, addr, VIOMMU_WRITE, &span);
 	viommu_dma_end(job->dma);
 	if (ret != VIOMMU_FAULTED)
 		return 0;
 	/* The page is not there, so nobody looks at it: an atomic that adds nothing asks for it. */
-	ret = viommu_dma_atomic(job->dma, dev, pasid, addr, 8, VIOMMU_ATOMIC_FETCH_ADD, 0, 0, flags,
-				&old, &res);
+	ret = viommu_dma_atomic(job->dma, dev, pasid, addr, 8, VIOMMU_ATOMIC_FETCH_ADD, 0, 0,
+				dma_flags(job, DSA_ALWAYS), &old, &res);
 	if (ret < 0)
 		return nowhere(job, DSA_ALWAYS, addr, true);
 	return ret ? faulted(job, DSA_ALWAYS, &res) : 0;

@@ -52,6 +52,7 @@ uint32_t viommu__dsa_crc32c(const struct dsa_tables *t, uint32_t state, const ui
 	return state;
 }
 
+/* n is a multiple of 8, as every block of data is. */
 uint16_t viommu__dsa_t10(const struct dsa_tables *t, uint16_t crc, const uint8_t *p, size_t n)
 {
 	for (; n >= 8; n -= 8, p += 8) {
@@ -59,8 +60,6 @@ uint16_t viommu__dsa_t10(const struct dsa_tables *t, uint16_t crc, const uint8_t
 		      t->t10[5][p[2]] ^ t->t10[4][p[3]] ^ t->t10[3][p[4]] ^ t->t10[2][p[5]] ^
 		      t->t10[1][p[6]] ^ t->t10[0][p[7]];
 	}
-	for (; n; n--, p++)
-		crc = (uint16_t)(crc << 8 ^ t->t10[0][crc >> 8 ^ *p]);
 	return crc;
 }
 

@@ -249,12 +249,15 @@ int viommu_dsa_enqueue(struct viommu_dsa *dsa, uint64_t offset, const void *desc
 
 void viommu_dsa_stats(struct viommu_dsa *dsa, struct viommu_dsa_stats *out)
 {
+	struct viommu_dsa_stats s;
 	unsigned int i;
 
 	dsa_lock(dsa);
-	*out = dsa->stats;
-	out->size = sizeof(*out);
+	s = dsa->stats;
 	for (i = 0; i < dsa->queues; i++)
-		out->occupancy[i] = dsa->queue[i].count + dsa->queue[i].running;
+		s.occupancy[i] = dsa->queue[i].count + dsa->queue[i].running;
 	viommu__dsa_unlock(dsa);
+	/* A program that knows less gets what it knows. */
+	s.size = min_u64(out->size, sizeof(s));
+	memcpy(out, &s, s.size);
 }

@@ -280,7 +280,11 @@ struct dsa_job {
 	uint32_t completed;
 	uint64_t fault_addr;
 	uint64_t tail[2];
+	/* for the statistics, with those of its batch */
 	uint64_t moved;
+	uint32_t ran;
+	uint32_t errors;
+	bool batch;
 };
 
 /* Runs it to its end. Without the lock. */

@@ -243,10 +243,11 @@ static unsigned int batch(struct dsa_job *job)
 			}
 			member.in_batch = true;
 			member.index = at + i;
-			member.moved = 0;
 			memcpy(member.w, desc[i], 64);
 			run(&member);
-			job->moved += member.moved;
+			job->moved = member.moved;
+			job->ran = member.ran;
+			job->errors = member.errors;
 			if (member.status == DSA_ABORTED)
 				return DSA_ABORTED;
 			failed |= member.status != DSA_ST_SUCCESS;
@@ -277,19 +278,6 @@ static unsigned int execute(struct dsa_job *job)
 	return job->op == DSA_OP_BATCH ? batch(job) : viommu__dsa_operate(job);
 }
 
-static void count(struct dsa_job *job)
-{
-	struct viommu_dsa_stats *s = &job->dsa->stats;
-
-	dsa_lock(job->dsa);
-	s->descriptors++;
-	s->batches += job->op == DSA_OP_BATCH;
-	s->errors += !succeeded(job->status);
-	if (!job->in_batch)
-		s->bytes += job->moved;
-	viommu__dsa_unlock(job->dsa);
-}
-
 static void run(struct dsa_job *job)
 {
 	job->op = (unsigned int)DSA_GET(job->w, DSA_D_OPCODE);
@@ -311,7 +299,10 @@ static void run(struct dsa_job *job)
 		swerror(job, DSA_ST_CR_FAULT, DSA_GET(job->w, DSA_D_CR));
 	else
 		complete(job);
-	count(job);
+	if (job->status == DSA_ABORTED)
+		return;
+	job->ran++;
+	job->errors += !succeeded(job->status);
 }
 
 void viommu__dsa_job(struct dsa_job *job)
@@ -321,4 +312,5 @@ void viommu__dsa_job(struct dsa_job *job)
 	job->ats = enabled & VIOMMU_PCI_ATS && !job->ats_off;
 	job->prs = job->ats && enabled & VIOMMU_PCI_PRI && !job->prs_off;
 	run(job);
+	job->batch = job->op == DSA_OP_BATCH && job->status != DSA_ABORTED;
 }

@@ -123,7 +123,10 @@ void viommu__dsa_portal_write(struct viommu_dsa *dsa, uint64_t offset, unsigned 
 		a->have = 0;
 		return;
 	}
-	memcpy(a->bytes + at, &value, bytes);
+	if (bytes == 8)
+		memcpy(a->bytes + at, &value, 8);
+	else
+		memcpy(a->bytes + at, &value, 4);
 	a->have = (uint8_t)(at + bytes);
 	if (a->have == 64) {
 		a->have = 0;
@@ -338,4 +341,8 @@ void viommu__dsa_release(struct viommu_dsa *dsa, struct dsa_job *job)
 {
 	job->engine->busy = false;
 	dsa->queue[job->wq].running--;
+	dsa->stats.descriptors += job->ran;
+	dsa->stats.batches += job->batch;
+	dsa->stats.errors += job->errors;
+	dsa->stats.bytes += job->moved;
 }

@@ -81,10 +81,12 @@ int command_faults(int argc, char **argv);
 int command_processes(int argc, char **argv);
 int command_kill(int argc, char **argv);
 int command_storm(int argc, char **argv);
+int command_speed(int argc, char **argv);
 int command_accel(int argc, char **argv);
 int command_dsa_test(int argc, char **argv);
 int command_runner(int argc, char **argv);
 int command_vfio(int argc, char **argv);
+int command_tutorial(int argc, char **argv);
 int command_preload(int argc, char **argv);
 
 #endif /* VIOMMU_GUEST_H */

@@ -310,13 +310,14 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "load", command_load },       { "probe", command_probe },
-	{ "config", command_config },   { "copy", command_copy },
-	{ "faults", command_faults },   { "processes", command_processes },
-	{ "kill", command_kill },       { "storm", command_storm },
-	{ "accel", command_accel },     { "dsa_test", command_dsa_test },
-	{ "runner", command_runner },   { "vfio", command_vfio },
-	{ "preload", command_preload },
+	{ "load", command_load },         { "probe", command_probe },
+	{ "config", command_config },     { "copy", command_copy },
+	{ "faults", command_faults },     { "processes", command_processes },
+	{ "kill", command_kill },         { "storm", command_storm },
+	{ "speed", command_speed },       { "accel", command_accel },
+	{ "dsa_test", command_dsa_test }, { "runner", command_runner },
+	{ "vfio", command_vfio },         { "preload", command_preload },
+	{ "tutorial", command_tutorial },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */

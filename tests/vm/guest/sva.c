@@ -9,6 +9,7 @@
  *	processes N			   one process a queue, all with the same addresses
  *	kill N				   processes that are killed with descriptors in flight
  *	storm				   copies until something breaks, and says what
+ *	speed				   figures: copies, and page requests, per second
  *
  * Page requests are counted by the interrupts of the unit's page request queue.
  */
@@ -875,4 +876,66 @@ int command_storm(int argc, char **argv)
 	dsa_close(&queue);
 	say("@value storm closed");
 	return 0;
+}
+
+/*
+ * Copies of `part` bytes, as many in flight as given, for about `ms`. How many a second; 0: failed.
+ */
+static unsigned long copies_per_second(struct dsa_queue *queue, uint8_t *destination,
+				       const uint8_t *source, size_t part, unsigned int in_flight,
+				       unsigned int ms)
+{
+	uint64_t begin = now_ms(), took = 0;
+	unsigned long n = 0;
+	unsigned int i;
+
+	while (took < ms) {
+		for (i = 0; i < in_flight; i++) {
+			struct dsa_descriptor d;
+
+			dsa_describe(&d, DSA_MEMMOVE, DSA_BLOCK_ON_FAULT, &records[i],
+				     (uintptr_t)source + i * part,
+				     (uintptr_t)destination + i * part, part);
+			dsa_submit(queue->portal, &d);
+		}
+		for (i = 0; i < in_flight; i++) {
+			if (dsa_wait(&records[i], WAIT_MS) != DSA_SUCCESS)
+				return 0;
+		}
+		n += in_flight;
+		took = now_ms() - begin;
+	}
+	return n * 1000 / took;
+}
+
+int command_speed(int argc, char **argv)
+{
+	const unsigned int ms = argc > 1 ? atoi(argv[1]) : 1000;
+	const size_t size = IN_FLIGHT * 64 * KIB;
+	uint8_t *source = anonymous(size), *destination = anonymous(size);
+	unsigned long one, many, big, pages = 0;
+	struct dsa_queue queue;
+	uint64_t begin, took = 0;
+	const char *why;
+
+	must_open(&queue, "wq0.0");
+	random_fill(source, size);
+	why = copy(&queue, destination, source, size);
+	one = copies_per_second(&queue, destination, source, 4 * KIB, 1, ms);
+	many = copies_per_second(&queue, destination, source, 4 * KIB, IN_FLIGHT, ms);
+	big = copies_per_second(&queue, destination, source, 64 * KIB, IN_FLIGHT, ms);
+	say("@value speed %lu copies of 4 KiB a second, one at a time", one);
+	say("@value speed %lu copies of 4 KiB a second, %d in flight", many, IN_FLIGHT);
+	say("@value speed %lu copies of 64 KiB a second, %d in flight", big, IN_FLIGHT);
+	for (begin = now_ms(); !why && took < ms; took = now_ms() - begin) {
+		madvise(destination, size, MADV_DONTNEED);
+		why = copy(&queue, destination, source, size);
+		pages += size / PAGE;
+	}
+	say("@value speed %lu page requests served a second", took ? pages * 1000 / took : 0);
+	why = why ?: compare(destination, source, size);
+	result("copies as fast as they go keep the data",
+	       why ?: (one && many && big ? NULL : "a descriptor failed"));
+	dsa_close(&queue);
+	return !!why;
 }

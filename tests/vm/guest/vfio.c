@@ -7,21 +7,18 @@
  * The modules have to be loaded: vfio-pci with disable_denylist=1, as DSA is on its denylist, and
  * vfio_iommu_type1 with allow_unsafe_interrupts=1, as the unit has no interrupt remapping.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/pci_regs.h>
 #include <linux/vfio.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "dsa.h"
 #include "guest.h"
+#include "vfio_device.h"
 
 #define WAIT_MS 60000
 
@@ -41,7 +38,7 @@
 #define CMD_DISABLE_DEVICE 2
 
 struct vfio {
-	int container, group, device;
+	struct vfio_device device;
 	volatile uint8_t *registers, *portals;
 	uint64_t registers_size, portals_size;
 };
@@ -77,126 +74,6 @@ static int command(struct vfio *v, uint32_t code, uint32_t operand)
 		status = read32(v, REG_CMDSTS);
 	while (status >> 31 && now_ms() < end);
 	return status >> 31 ? -1 : (int)(status & 0xff);
-}
-
-static volatile uint8_t *map_region(struct vfio *v, unsigned int index, uint64_t *size)
-{
-	struct vfio_region_info info = { .argsz = sizeof(info), .index = index };
-	void *p;
-
-	if (ioctl(v->device, VFIO_DEVICE_GET_REGION_INFO, &info))
-		give_up("VFIO_DEVICE_GET_REGION_INFO");
-	p = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, v->device, info.offset);
-	if (p == MAP_FAILED)
-		give_up("mmap of a BAR");
-	*size = info.size;
-	return p;
-}
-
-static void take_device(const char *bdf)
-{
-	char path[128];
-	int error;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", bdf);
-	error = put_text(path, "vfio-pci");
-	error = error ?: put_text("/sys/bus/pci/drivers_probe", bdf);
-	if (!check(!error, "vfio-pci takes the device", "%s", strerror(-error)))
-		_exit(1);
-}
-
-static void open_device(struct vfio *v, const char *bdf)
-{
-	struct vfio_group_status status = { .argsz = sizeof(status) };
-	struct vfio_device_info info = { .argsz = sizeof(info) };
-	char path[128], target[256], *number;
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		give_up("the device's group");
-	target[n] = 0;
-	number = strrchr(target, '/') + 1;
-	snprintf(path, sizeof(path), "/dev/vfio/%s", number);
-	v->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-	if (v->container < 0)
-		give_up("/dev/vfio/vfio");
-	v->group = open(path, O_RDWR | O_CLOEXEC);
-	if (v->group < 0)
-		give_up(path);
-	if (ioctl(v->group, VFIO_GROUP_GET_STATUS, &status))
-		give_up("VFIO_GROUP_GET_STATUS");
-	check(status.flags & VFIO_GROUP_FLAGS_VIABLE, "the group is viable", "flags %#x",
-	      status.flags);
-	if (ioctl(v->group, VFIO_GROUP_SET_CONTAINER, &v->container))
-		give_up("VFIO_GROUP_SET_CONTAINER");
-	if (ioctl(v->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
-		give_up("VFIO_SET_IOMMU");
-	v->device = ioctl(v->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
-	if (v->device < 0)
-		give_up("VFIO_GROUP_GET_DEVICE_FD");
-	if (ioctl(v->device, VFIO_DEVICE_GET_INFO, &info))
-		give_up("VFIO_DEVICE_GET_INFO");
-	result("the device is had by its group", NULL);
-	say("@value vfio group %s, %u regions, %u interrupts%s", number, info.num_regions,
-	    info.num_irqs, info.flags & VFIO_DEVICE_FLAGS_RESET ? ", can be reset" : "");
-}
-
-static void enable_master(struct vfio *v)
-{
-	struct vfio_region_info info = { .argsz = sizeof(info),
-					 .index = VFIO_PCI_CONFIG_REGION_INDEX };
-	uint16_t bits = 0;
-
-	if (ioctl(v->device, VFIO_DEVICE_GET_REGION_INFO, &info) ||
-	    pread(v->device, &bits, 2, info.offset + PCI_COMMAND) != 2)
-		give_up("reading the command register");
-	bits |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-	if (pwrite(v->device, &bits, 2, info.offset + PCI_COMMAND) != 2)
-		give_up("writing the command register");
-}
-
-static int map_memory(struct vfio *v, void *memory, uint64_t iova, uint64_t size, uint32_t flags)
-{
-	struct vfio_iommu_type1_dma_map map = {
-		.argsz = sizeof(map),
-		.flags = flags,
-		.vaddr = (uintptr_t)memory,
-		.iova = iova,
-		.size = size,
-	};
-
-	return ioctl(v->container, VFIO_IOMMU_MAP_DMA, &map) ? -errno : 0;
-}
-
-static int unmap_memory(struct vfio *v, uint64_t iova, uint64_t size)
-{
-	struct vfio_iommu_type1_dma_unmap unmap = {
-		.argsz = sizeof(unmap),
-		.iova = iova,
-		.size = size,
-	};
-
-	return ioctl(v->container, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
-}
-
-static int set_interrupts(struct vfio *v, const int *fds, unsigned int n)
-{
-	size_t size = sizeof(struct vfio_irq_set) + n * sizeof(int);
-	struct vfio_irq_set *set = calloc(1, size);
-	int error;
-
-	if (!set)
-		return -ENOMEM;
-	set->argsz = size;
-	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
-	set->index = VFIO_PCI_MSIX_IRQ_INDEX;
-	set->count = n;
-	memcpy(set->data, fds, n * sizeof(int));
-	error = ioctl(v->device, VFIO_DEVICE_SET_IRQS, set) ? -errno : 0;
-	free(set);
-	return error;
 }
 
 static bool set_up_queue(struct vfio *v)
@@ -303,7 +180,7 @@ static void interrupt(struct vfio *v, struct window *records, struct window *low
 	struct pollfd wait = { .fd = fds[1], .events = POLLIN };
 	int error, status;
 
-	error = set_interrupts(v, fds, 2);
+	error = vfio_interrupts(&v->device, fds, 2);
 	if (!check(!error, "MSI-X is enabled", "%s", strerror(-error)))
 		return;
 	status = one(v, DSA_MEMMOVE, DSA_REQUEST_INTERRUPT, records, 5, low->iova, low->iova + 8192,
@@ -327,25 +204,25 @@ int command_vfio(int argc, char **argv)
 	int error;
 	size_t i;
 
-	take_device(bdf);
-	open_device(&v, bdf);
+	vfio_take(bdf);
+	vfio_open(&v.device, bdf);
 	for (i = 0; i < ARRAY_SIZE(all); i++) {
 		all[i]->memory = must_map(NULL, all[i]->size, rw, anonymous | MAP_POPULATE, -1);
-		error = map_memory(&v, all[i]->memory, all[i]->iova, all[i]->size, map_rw);
+		error = vfio_map(&v.device, all[i]->memory, all[i]->iova, all[i]->size, map_rw);
 		if (error) {
 			say("@fail memory is mapped at %#lx: %s", (unsigned long)all[i]->iova,
 			    strerror(-error));
 			return 1;
 		}
 	}
-	v.registers = map_region(&v, VFIO_PCI_BAR0_REGION_INDEX, &v.registers_size);
-	v.portals = map_region(&v, VFIO_PCI_BAR2_REGION_INDEX, &v.portals_size);
-	enable_master(&v);
+	v.registers = vfio_map_region(&v.device, VFIO_PCI_BAR0_REGION_INDEX, &v.registers_size);
+	v.portals = vfio_map_region(&v.device, VFIO_PCI_BAR2_REGION_INDEX, &v.portals_size);
+	vfio_enable_master(&v.device);
 	if (!set_up_queue(&v))
 		return 1;
 	move_data(&v, &records, &low, &high);
 	fault(&v, &records, &low, "where nothing was ever mapped", 0x40000000);
-	error = unmap_memory(&v, high.iova, high.size);
+	error = vfio_unmap(&v.device, high.iova, high.size);
 	check(!error, "memory is unmapped", "%s", strerror(-error));
 	fault(&v, &records, &low, "where it was unmapped", high.iova + 4096);
 	interrupt(&v, &records, &low);
