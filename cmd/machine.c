@@ -18,6 +18,8 @@
 /* Where SeaBIOS puts the one BAR of a q35 machine that has nothing else. */
 #define REGISTERS_DEFAULT UINT64_C(0xfebe0000)
 #define UNIT_SLOT_DEFAULT VIOMMU_SID(0, 4, 0)
+/* Binds and unbinds that a second has lines of the log for. */
+#define TRAP_LINES 64u
 
 const char machine_options_help[] =
 	"  --dir DIR              folder for sockets and tables, made if it is not there\n"
@@ -229,7 +231,14 @@ static void machine_log(void *ctx, enum viommu_server_level level, const char *l
 static void machine_tick(void *ctx)
 {
 	struct machine *m = ctx;
+	uint32_t hidden = __atomic_exchange_n(&m->traps_hidden, 0, __ATOMIC_RELAXED);
+	char line[64];
 
+	__atomic_store_n(&m->trap_lines, TRAP_LINES, __ATOMIC_RELAXED);
+	if (hidden) {
+		snprintf(line, sizeof(line), "%u binds and unbinds were left out", hidden);
+		machine_log(m, VIOMMU_SERVER_DEBUG, line);
+	}
 	viommu_host_expire_page_requests(viommu_board_host(m->board));
 }
 
@@ -259,6 +268,12 @@ static void machine_trap(void *ctx, const struct viommu_guest_trap *t)
 
 	if (m->options->level < VIOMMU_SERVER_DEBUG)
 		return;
+	/* The guest says how many there are. One at a time: the unit's lock is held. */
+	if (!__atomic_load_n(&m->trap_lines, __ATOMIC_RELAXED)) {
+		__atomic_fetch_add(&m->traps_hidden, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	__atomic_fetch_sub(&m->trap_lines, 1, __ATOMIC_RELAXED);
 	if (t->gp.v == VIOMMU_NO_PASID)
 		snprintf(gp, sizeof(gp), "no PASID");
 	else
@@ -423,7 +438,7 @@ int machine_init(struct machine *m, const struct machine_options *options)
 {
 	int ret;
 
-	*m = (struct machine){ .options = options };
+	*m = (struct machine){ .options = options, .trap_lines = TRAP_LINES };
 	m->registers = options->registers ? options->registers : REGISTERS_DEFAULT;
 	ret = folder(m);
 	if (ret == CMD_OK)

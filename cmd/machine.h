@@ -58,6 +58,8 @@ struct machine {
 	unsigned int nr;
 	struct viommu_dsa *dsa[MACHINE_MAX_DEVICES];
 	uint16_t sid[MACHINE_MAX_DEVICES];
+	uint32_t trap_lines;   /* of the log that binds may still have; atomic */
+	uint32_t traps_hidden; /* that had none left; atomic */
 	/* Called instead of a warning when the firmware has placed the registers. */
 	void (*placed_call)(struct machine *m);
 };

@@ -192,6 +192,8 @@ static bool next(struct viommu__port *port, uint32_t *cost)
 	mine = port->fds_pending && port->fds_at == port->in_from;
 	*cost += viommu__port_serve(port, p, &h, port->fds, mine ? port->nr_fds : 0,
 				    mine && port->fds_lost);
+	if (port->write_at) /* the rest of it in the next turn */
+		return false;
 	if (mine)
 		drop_fds(port);
 	port->in_from += h.size;
@@ -207,6 +209,19 @@ static bool has_message(const struct viommu__port *port)
 	return err == -EPROTO || (!err && have >= h.size);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+bool viommu__port_turn_over(const struct viommu__port *port)
+{
+	return now_ns() >= port->turn_ends;
+}
+
 void viommu__port_turn(struct viommu__port *port)
 {
 	uint32_t cost = 0;
@@ -214,8 +229,10 @@ void viommu__port_turn(struct viommu__port *port)
 	list_del(&port->runnable);
 	if (port->client.fd < 0)
 		return;
+	port->turn_ends = now_ns() + port->server->turn_ns;
 	if (has_message(port) || receive(port)) {
-		while (cost < SERVER_TURN && !load_relaxed(&port->broken) && next(port, &cost))
+		while (cost < SERVER_TURN && !load_relaxed(&port->broken) && next(port, &cost) &&
+		       !viommu__port_turn_over(port))
 			;
 	}
 	pthread_mutex_lock(&port->lock);
@@ -249,6 +266,7 @@ static int greet(struct viommu__port *port, int fd)
 		return -ENOMEM;
 	port->in_from = 0;
 	port->in_to = 0;
+	port->write_at = 0;
 	port->negotiated = false;
 	port->age = 0;
 	pthread_mutex_lock(&port->lock);

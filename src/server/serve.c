@@ -391,12 +391,17 @@ static int serve_writes(struct call *call)
 	uint32_t i;
 	int err = 0;
 
-	call->cost += call->msg.u.writes;
-	for (i = 0; i < call->msg.u.writes && !err; i++) {
+	for (i = call->port->write_at; i < call->msg.u.writes && !err; i++) {
+		if (i > call->port->write_at && viommu__port_turn_over(call->port)) {
+			call->port->write_at = i;
+			return 0;
+		}
+		call->cost++;
 		err = viommu__vfu_write(&call->msg, i, &access, &value);
 		if (!err)
 			err = write_region(call->port, &access, value);
 	}
+	call->port->write_at = 0;
 	if (err)
 		return err;
 	viommu__vfu_put64(data, call->msg.u.writes);
@@ -445,7 +450,7 @@ uint32_t viommu__port_serve(struct viommu__port *port, const uint8_t *p,
 	bool first = !port->negotiated;
 	int err;
 
-	port->server->messages++;
+	port->server->messages += !port->write_at; /* else it is not the first time */
 	/* To a command of ours. We want none, and a reply is never answered. */
 	if ((h->flags & VFU_TYPE) == VFU_REPLY)
 		return call.cost;

@@ -242,6 +242,7 @@ int viommu_server_new(const struct viommu_server_config *config, struct viommu_s
 		server->config.max_queued = DEFAULT_MAX_QUEUED;
 	/* The longest reply has to fit. */
 	server->config.max_queued = (uint32_t)max_u64(server->config.max_queued, VFU_MAX_MESSAGE);
+	server->turn_ns = SERVER_TURN_NS;
 	server->epoll = -1;
 	server->wake.fd = -1;
 	server->timer.fd = -1;

@@ -38,6 +38,11 @@
  * What a client gets before the next one has its turn, in units of about one register access.
  */
 #define SERVER_TURN 512u
+/*
+ * And in time: one access can start a queue of the guest's, whose work nobody knows beforehand.
+ * Nanoseconds.
+ */
+#define SERVER_TURN_NS UINT64_C(5000000)
 /* Steps of a function without workers before the next has its turn. */
 #define SERVER_RUN_STEPS 32u
 /* Control clients at a time, the longest line of one. */
@@ -102,6 +107,8 @@ struct viommu__port {
 	bool fds_lost;
 	size_t fds_at;
 
+	uint64_t turn_ends; /* CLOCK_MONOTONIC in ns */
+	uint32_t write_at;  /* of the WRITE_MULTI at in_from: so many writes are done */
 	bool negotiated;
 	uint32_t age; /* seconds without VERSION */
 	struct viommu__maps maps;
@@ -153,6 +160,7 @@ struct viommu_server {
 	bool ticking;
 	uint32_t awake; /* atomic; wake was written to and not yet read */
 	uint32_t stop;  /* atomic */
+	uint64_t turn_ns;
 	struct list ports;
 	struct list controls;
 	struct list runnable;
@@ -202,6 +210,8 @@ int viommu__port_new(struct viommu_server *server, const struct viommu_server_fu
 void viommu__port_free(struct viommu__port *port);
 /* Messages that wait in the buffer. */
 void viommu__port_turn(struct viommu__port *port);
+/* Its turn has taken its time. */
+bool viommu__port_turn_over(const struct viommu__port *port);
 /* A few steps of a function without workers. */
 void viommu__port_run(struct viommu__port *port);
 /* A second went by. */

@@ -15,6 +15,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 
 sys.dont_write_bytecode = True
 
@@ -164,6 +165,24 @@ def the_next_vm_may_come():
 			f = vfu.Function(d + "/iommu.sock")
 			assert f.read64(vfu.BAR0, 0x20) == 0
 			f.close()
+
+
+def a_guest_does_not_fill_the_log():
+	with tool.folder() as d, _serve(d, "-v", "-v") as r:
+		r.until("qemu-system")
+		f = vfu.Function(d + "/iommu.sock")
+		began = time.monotonic()
+		for _ in range(600):	# an abort of all requests, and back
+			f.write64(vfu.BAR0, 0x20, 0xc00)
+			f.write32(vfu.BAR0, 0x18, 1 << 30)
+			f.write32(vfu.BAR0, 0x18, 1 << 31)
+			f.write32(vfu.BAR0, 0x18, 0)
+		f.close()
+		status, err = r.end(signal.SIGTERM)
+		assert status == 0
+		binds = [l for l in err.splitlines() if "bind " in l]
+		# 64 a second, of those that have begun.
+		assert 0 < len(binds) <= 64 * (time.monotonic() - began + 2), len(binds)
 
 
 def profiles_and_caching_mode_are_announced():

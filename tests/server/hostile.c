@@ -575,6 +575,55 @@ static void a_counter_that_is_full_makes_nobody_wait(void **state)
 	two_close(&two);
 }
 
+/* One message of many writes, each of which may take long. */
+static void many_writes_are_done_over_many_turns(void **state)
+{
+	struct viommu_server_stats stats = { .size = sizeof(stats) };
+	static uint8_t p[8 + 24 * 20];
+	struct message m;
+	struct two two;
+	unsigned int i;
+	uint64_t was, messages;
+
+	(void)state;
+	two_open(&two, NULL);
+	assert_int_equal(peer_version(&two.bad, NULL), 0);
+	viommu__vfu_put64(p, 20);
+	for (i = 0; i < 20; i++) {
+		viommu__vfu_put64(p + 8 + 24 * i, 0x800);
+		viommu__vfu_put32(p + 8 + 24 * i + 12, 8);
+		viommu__vfu_put64(p + 8 + 24 * i + 16, i + 1);
+	}
+	viommu_server_stats(two.rig.server, &stats);
+	messages = stats.messages;
+	was = two.rig.toy[0].writes;
+	two.rig.server->turn_ns = 0;
+	peer_send(&two.bad, VFU_WRITE_MULTI, 0, p, sizeof(p), NULL, 0);
+	for (i = 1; i <= 20; i++) {
+		assert_int_equal(recv(two.bad.fd, &m, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+		rig_step(&two.rig);
+		assert_int_equal(two.rig.toy[0].writes, was + i);
+		assert_int_equal(two.rig.toy[0].reg[0x100], i);
+	}
+	two.rig.server->turn_ns = SERVER_TURN_NS;
+	assert_true(peer_recv(&two.bad, &m));
+	assert_int_equal(viommu__vfu_get64(m.data), 20);
+	viommu_server_stats(two.rig.server, &stats);
+	assert_int_equal(stats.messages, messages + 1);
+	/* Gone in the middle: the next client begins anew. */
+	two.rig.server->turn_ns = 0;
+	peer_send(&two.bad, VFU_WRITE_MULTI, 0, p, sizeof(p), NULL, 0);
+	rig_step(&two.rig);
+	rig_step(&two.rig);
+	two.rig.server->turn_ns = SERVER_TURN_NS;
+	shutdown(two.bad.fd, SHUT_RDWR);
+	two_gone(&two);
+	assert_int_equal(peer_version(&two.bad, NULL), 0);
+	assert_int_equal(peer_call(&two.bad, VFU_WRITE_MULTI, p, sizeof(p), &m), 0);
+	assert_int_equal(two.rig.toy[0].reg[0x100], 20);
+	two_close(&two);
+}
+
 /* It would work on over the next VM's memory, which comes to the same addresses. */
 static void nobody_stays_behind_when_the_memory_goes(void **state)
 {
@@ -750,6 +799,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(who_does_not_read_is_disconnected),
 	cmocka_unit_test(who_reads_late_gets_everything),
 	cmocka_unit_test(a_counter_that_is_full_makes_nobody_wait),
+	cmocka_unit_test(many_writes_are_done_over_many_turns),
 	cmocka_unit_test(nobody_stays_behind_when_the_memory_goes),
 	cmocka_unit_test(who_floods_gets_no_more_than_a_turn),
 	cmocka_unit_test(a_second_client_is_turned_away),
