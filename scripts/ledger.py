@@ -47,6 +47,7 @@ AREAS = {
     "NEST": "Nested translation",
     "PT": "Pass-through",
     "WIN": "Interrupt window",
+    "IR": "Interrupt remapping",
     "SNOOP": "Snooping",
     "TAG": "Tags of caches, and what drops what",
     "CM": "Caching mode",

@@ -37,7 +37,10 @@ struct viommu_board;
 
 struct viommu_board_config {
 	size_t size; /* sizeof(struct viommu_board_config) */
-	/* The unit: profile, flags, ver, haw, cap, ecap, limits; of ops only trap is used. */
+	/*
+	 * The unit: profile, flags, ver, haw, cap, ecap, limits; of ops only trap and interrupts
+	 * are used.
+	 */
 	struct viommu_guest_config guest;
 	uint16_t unit_sid; /* where its function stands; 0 = 00:04.0 */
 	uint16_t reserved;

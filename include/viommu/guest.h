@@ -37,13 +37,15 @@
  *	viommu_guest_read, _write, _run, _reset         any thread, serialised inside; may sleep (drains)
  *	viommu_guest_add_device, _remove_device         any thread, serialised inside; may sleep
  *	viommu_guest_miss, _fault, _page_request        from the host's callbacks, on DMA threads
+ *	viommu_guest_remap                              any thread but between viommu_dma_begin() and
+ *	                                                _end(); a fault may sleep
  *	viommu_guest_* for inspection                   any thread
- * Callbacks of struct viommu_guest_ops are called with no lock held, but `trap`, which is called
- * under the unit's lock and must not call the unit. A device's own invalidate callback
- * (struct viommu_device_config) may run under it as well: it must neither do DMA nor wait for a
- * thread that is inside of a DMA call. When viommu_guest_write() of the invalidation
- * queue's tail returns, either every descriptor up to it has been carried out, or `kick` was called
- * and the rest waits for viommu_guest_run(): work is bounded per call.
+ * Callbacks of struct viommu_guest_ops are called with no lock held, but `trap` and `interrupts`,
+ * which are called under the unit's lock and must not call the unit. A device's own invalidate
+ * callback (struct viommu_device_config) may run under it as well: it must neither do DMA nor wait
+ * for a thread that is inside of a DMA call. When viommu_guest_write() of the invalidation queue's
+ * tail returns, either every descriptor up to it has been carried out, or `kick` was called and the
+ * rest waits for viommu_guest_run(): work is bounded per call.
  *
  * Choices where the specification leaves one: nothing absent is cached, with caching mode on
  * neither; a PASID-selective invalidation looks at the PASID on every device and under any domain
@@ -108,12 +110,22 @@ struct viommu_guest_trap {
 
 struct viommu_guest_ops {
 	void *ctx;
-	/* An interrupt message of the unit itself: `data`, 4 bytes, to `addr`. NULL: dropped. */
+	/*
+	 * An interrupt message of the unit itself: `data`, 4 bytes, to `addr`. It is final: not for
+	 * viommu_guest_remap(). NULL: dropped.
+	 */
 	void (*message)(void *ctx, uint64_t addr, uint32_t data);
 	/* There is work left: call viommu_guest_run() soon, not from here. NULL: see _run(). */
 	void (*kick)(void *ctx);
 	/* For whoever wants to watch binds come and go. May be NULL. */
 	void (*trap)(void *ctx, const struct viommu_guest_trap *trap);
+	/*
+	 * What viommu_guest_remap() says of the interrupt indexes [first, first + nr) may be
+	 * another now; all VIOMMU_GUEST_INTERRUPTS of them, also of messages that pass. For who
+	 * keeps the outcomes (routes of a hypervisor): the guest's flush is complete when this
+	 * returns. May be NULL.
+	 */
+	void (*interrupts)(void *ctx, uint32_t first, uint32_t nr);
 };
 
 #define VIOMMU_GUEST_CM 0x1u /* announce caching mode (CAP.CM) whatever the profile says */
@@ -122,6 +134,14 @@ struct viommu_guest_ops {
  * (identity), which another VM on the same host may have taken: then it does not bind.
  */
 #define VIOMMU_GUEST_HOST_PASIDS 0x2u
+/*
+ * Announce interrupt remapping (ECAP.IR; a profile gets MHMV 15, too): the VMM owns the interrupt
+ * controllers, and asks viommu_guest_remap() for each message of a device and of each I/O APIC.
+ * Without this flag ECAP may have nothing of it.
+ */
+#define VIOMMU_GUEST_INTREMAP 0x10u
+/* With it, x2APIC mode, too (ECAP.EIM): destinations of 32 bits. */
+#define VIOMMU_GUEST_X2APIC 0x20u
 
 struct viommu_guest_config {
 	size_t size;      /* sizeof(struct viommu_guest_config) */
@@ -203,6 +223,39 @@ VIOMMU_API void viommu_guest_fault(struct viommu_guest *guest, struct viommu_dev
 VIOMMU_API void viommu_guest_page_request(struct viommu_guest *guest, struct viommu_device *dev,
 					  const struct viommu_page_request *req);
 
+/* ---- Interrupts ------------------------------------------------------------------------------ */
+
+/* The most interrupt indexes that a table has. */
+#define VIOMMU_GUEST_INTERRUPTS 65536u
+
+/* What is to be delivered. */
+struct viommu_guest_interrupt {
+	/* The same as a message in compatibility format; destination 31:8 in addr 63:40. */
+	uint64_t addr;
+	uint32_t data;
+	uint32_t dest; /* APIC id, or a set of them by dest_mode */
+	uint8_t vector;
+	uint8_t delivery_mode;    /* VTD_DLM_* */
+	uint8_t trigger_mode;     /* 1: level */
+	uint8_t dest_mode;        /* 1: logical */
+	uint8_t redirection_hint; /* 1: one processor of the set */
+	uint8_t remapped;         /* 0: it passes as it was sent */
+	uint16_t index;           /* of the entry, if remapped */
+};
+
+/*
+ * An interrupt message, a write of the 4 bytes `data` to `addr`, without PASID, by requester id
+ * sid. 0: deliver *out; VIOMMU_FAULTED: it is blocked, and the fault recorded unless the guest's
+ * entry says not to; -EINVAL: addr is not in the interrupt window, so it is no interrupt message,
+ * but a write for the DMA path. Any sid, added or not: I/O APICs and HPETs have one as well. With
+ * interrupt remapping off, or not announced, a message passes.
+ *
+ * What was returned before an invalidation is the caller's to deliver: one that hands it to another
+ * thread drains that in `interrupts`.
+ */
+VIOMMU_API int viommu_guest_remap(struct viommu_guest *guest, uint16_t sid, uint64_t addr,
+				  uint32_t data, struct viommu_guest_interrupt *out);
+
 /* ---- PASIDs ---------------------------------------------------------------------------------- */
 
 /*
@@ -259,6 +312,10 @@ struct viommu_guest_stats {
 	uint64_t page_requests_lost;
 	uint64_t page_responses;
 	uint64_t messages; /* interrupt messages sent */
+	uint64_t interrupts_remapped;
+	uint64_t interrupts_passed;  /* remapping off, or in compatibility format */
+	uint64_t interrupts_blocked; /* recorded or not */
+	uint64_t interrupt_hits;     /* entries found in the cache */
 };
 VIOMMU_API void viommu_guest_stats(struct viommu_guest *guest, struct viommu_guest_stats *out);
 /*

@@ -4,8 +4,8 @@
  *
  * Covers DMA remapping of the VT-d architecture, revision 5.10, with remarks where an older
  * revision differs: root, context and PASID tables, both paging formats, the register block, queued
- * invalidation, fault records, page requests, virtual commands. Says nothing about behaviour, and
- * has no layout for interrupt-remapping entries (only their fault codes).
+ * invalidation, fault records, page requests, virtual commands; interrupt-remapping entries and the
+ * two formats of interrupt messages (remapped, not posted). Says nothing about behaviour.
  *
  * Each structure is one list macro VTD_<PREFIX>_FIELDS(F, I, C):
  *
@@ -1001,6 +1001,82 @@ enum {
 	F(VTD_ATS_S, 11, 11, "size encoded in the address") \
 	F(VTD_ATS_ADDR, 63, 12, "page number")
 
+/* ------------------------------------------------------------------------------------------------
+ * Interrupt remapping.
+ */
+
+/*
+ * Interrupt-remapping entry: 128 bits, indexed by the interrupt index. The layout of a posted entry
+ * (IM 1, needs CAP.PI) is another one and is not here. In xAPIC mode the destination stands in bits
+ * 15:8 of DST, the rest of it is reserved (VTD_IRTE_DST_XAPIC).
+ */
+#define VTD_IRTE_FIELDS(F, I, C)                                                            \
+	F(VTD_IRTE_P, 0, 0, "present")                                                      \
+	F(VTD_IRTE_FPD, 1, 1, "fault processing disable (counts even when P is 0)")         \
+	F(VTD_IRTE_DM, 2, 2, "destination mode: 0 physical, 1 logical")                     \
+	F(VTD_IRTE_RH, 3, 3, "redirection hint")                                            \
+	F(VTD_IRTE_TM, 4, 4, "trigger mode: 0 edge, 1 level")                               \
+	F(VTD_IRTE_DLM, 7, 5, "delivery mode")                                              \
+	I(VTD_IRTE_AVAIL, 11, 8, "left to software")                                        \
+	C(VTD_IRTE_IM, 15, 15, CAP, PI, "mode: 0 remapped, 1 posted")                       \
+	F(VTD_IRTE_V, 23, 16, "vector")                                                     \
+	F(VTD_IRTE_DST, 63, 32, "destination: 31:0 in x2APIC mode, 15:8 in xAPIC mode")     \
+	F(VTD_IRTE_SID, 79, 64, "source id; by bus: first bus in 79:72, last bus in 71:64") \
+	F(VTD_IRTE_SQ, 81, 80, "source id qualifier: which function bits are left out")     \
+	F(VTD_IRTE_SVT, 83, 82, "source validation type")
+
+/* Address of an interrupt message, compatibility format. */
+#define VTD_MSI_ADDR_FIELDS(F, I, C)                                        \
+	I(VTD_MSI_ADDR_IGN, 1, 0, "ignored")                                \
+	F(VTD_MSI_ADDR_DM, 2, 2, "destination mode: 0 physical, 1 logical") \
+	F(VTD_MSI_ADDR_RH, 3, 3, "redirection hint")                        \
+	F(VTD_MSI_ADDR_FORMAT, 4, 4, "format: 0 compatibility")             \
+	F(VTD_MSI_ADDR_DEST, 19, 12, "destination 7:0")                     \
+	F(VTD_MSI_ADDR_WINDOW, 31, 20, "fee")                               \
+	F(VTD_MSI_ADDR_UDEST, 63, 40, "destination 31:8, only in what the unit sends")
+
+/* Data of an interrupt message, compatibility format. */
+#define VTD_MSI_DATA_FIELDS(F, I, C)                       \
+	F(VTD_MSI_DATA_V, 7, 0, "vector")                  \
+	F(VTD_MSI_DATA_DLM, 10, 8, "delivery mode")        \
+	F(VTD_MSI_DATA_LEVEL, 14, 14, "level: 1 asserted") \
+	F(VTD_MSI_DATA_TM, 15, 15, "trigger mode: 0 edge, 1 level")
+
+/* Address of an interrupt message, remappable format. */
+#define VTD_RMSI_ADDR_FIELDS(F, I, C)                         \
+	I(VTD_RMSI_ADDR_IGN, 1, 0, "ignored")                 \
+	F(VTD_RMSI_ADDR_HANDLE_HI, 2, 2, "handle, bit 15")    \
+	F(VTD_RMSI_ADDR_SHV, 3, 3, "the subhandle is valid")  \
+	F(VTD_RMSI_ADDR_FORMAT, 4, 4, "format: 1 remappable") \
+	F(VTD_RMSI_ADDR_HANDLE, 19, 5, "handle, bits 14:0")   \
+	F(VTD_RMSI_ADDR_WINDOW, 31, 20, "fee")
+
+/* Data of an interrupt message, remappable format with SHV 1; ignored with SHV 0. */
+#define VTD_RMSI_DATA_FIELDS(F, I, C) \
+	F(VTD_RMSI_DATA_SUBHANDLE, 15, 0, "subhandle, added to the handle")
+
+/* Source validation type. */
+enum {
+	VTD_SVT_NONE = 0,
+	VTD_SVT_SID = 1, /* requester id, without the bits that SQ leaves out */
+	VTD_SVT_BUS = 2, /* bus number in a range */
+};
+
+/* Delivery modes. 3 and 6 are reserved. */
+enum {
+	VTD_DLM_FIXED = 0,
+	VTD_DLM_LOWEST = 1,
+	VTD_DLM_SMI = 2,
+	VTD_DLM_NMI = 4,
+	VTD_DLM_INIT = 5,
+	VTD_DLM_EXTINT = 7,
+};
+
+enum {
+	VTD_IRTE_BYTES = 16,
+	VTD_IRTE_DST_XAPIC = 0xff00, /* the bits of DST that hold the destination in xAPIC mode */
+};
+
 /* Interrupt window of the address space: never translated for requests without PASID. */
 #define VTD_WINDOW_BASE ((uint64_t)0xfee00000)
 #define VTD_WINDOW_LAST ((uint64_t)0xfeefffff)
@@ -1075,7 +1151,12 @@ enum {
 	S(VTD_IQ_PGRP, 256, "invalidation descriptor, page group response")        \
 	S(VTD_IQ_HPT, 256, "invalidation descriptor, host permission table cache") \
 	S(VTD_PRQ, 256, "page request")                                            \
-	S(VTD_ATS, 64, "translation completion item")
+	S(VTD_ATS, 64, "translation completion item")                              \
+	S(VTD_IRTE, 128, "interrupt-remapping entry")                              \
+	S(VTD_MSI_ADDR, 64, "interrupt message address, compatibility format")     \
+	S(VTD_MSI_DATA, 32, "interrupt message data, compatibility format")        \
+	S(VTD_RMSI_ADDR, 64, "interrupt message address, remappable format")       \
+	S(VTD_RMSI_DATA, 32, "interrupt message data, remappable format")
 
 #define VIOMMU_SPEC_NOTHING(...)
 #define VIOMMU_SPEC_ENUM_F(NAME, hi, lo, text)           NAME##_HI = hi, NAME##_LO = lo,

@@ -54,7 +54,7 @@ struct viommu_board {
 	struct viommu_domain *dom;
 	struct viommu_guest *guest;
 	struct viommu_pci *unit;
-	struct viommu_guest_ops trap; /* ctx and trap of whoever made the board */
+	struct viommu_guest_ops trap; /* ctx, trap and interrupts of whoever made the board */
 	void *placed_ctx;
 	void (*placed)(void *ctx, uint64_t registers);
 	uint16_t unit_sid;
@@ -123,6 +123,13 @@ static void board_trap(void *ctx, const struct viommu_guest_trap *trap)
 	struct viommu_board *board = ctx;
 
 	board->trap.trap(board->trap.ctx, trap);
+}
+
+static void board_interrupts(void *ctx, uint32_t first, uint32_t nr)
+{
+	struct viommu_board *board = ctx;
+
+	board->trap.interrupts(board->trap.ctx, first, nr);
 }
 
 static int board_hpasid(void *ctx, struct viommu_gp gp, struct viommu_hp *out)
@@ -251,6 +258,8 @@ static int guest_new(struct viommu_board *board, const struct viommu_guest_confi
 	board->trap = config->ops;
 	if (config->ops.trap)
 		gc.ops.trap = board_trap;
+	if (config->ops.interrupts)
+		gc.ops.interrupts = board_interrupts;
 	ret = viommu_guest_new(&gc, board->dom, board->mem, &board->guest);
 	if (ret)
 		return ret;

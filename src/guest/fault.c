@@ -51,9 +51,21 @@ static unsigned int frcd_type(const struct viommu_fault *f)
 	return f->access & VIOMMU_WRITE ? VTD_FRCD_TYPE_WRITE : VTD_FRCD_TYPE_READ;
 }
 
+/*
+ * VTD-FREC-09: FI of a message is its interrupt index, 0 if it was blocked before it had one. 29h
+ * is about an access that is no message.
+ */
+static uint64_t frcd_info(const struct viommu_fault *f)
+{
+	if (f->reason >= VTD_FR_IR_REQ_RSVD && f->reason <= VTD_FR_IR_OFF &&
+	    f->reason != VTD_FR_IR_WINDOW)
+		return f->stage_addr << 48;
+	return f->addr & VTD_MASK(VTD_FRCD_FI);
+}
+
 static void frcd_fill(struct viommu_guest *g, uint32_t n, const struct viommu_fault *f)
 {
-	uint64_t w[2] = { f->addr & VTD_MASK(VTD_FRCD_FI), 0 };
+	uint64_t w[2] = { frcd_info(f), 0 };
 	unsigned int type = frcd_type(f);
 
 	VTD_SET(w, VTD_FRCD_SID, f->sid);

@@ -3,8 +3,9 @@
  * Capabilities: sets that are known to boot, and which sets this unit can be given.
  *
  * A capability that is announced has to work, so what the unit or the host below does not implement
- * is refused: interrupt remapping, virtual commands, performance counters, protected regions, host
- * permission tables, memory types and the rest of ECAP that is not named here.
+ * is refused: virtual commands, performance counters, protected regions, host permission tables,
+ * memory types, posted interrupts and the rest of ECAP that is not named here. Interrupt remapping
+ * needs a VMM that asks (viommu_guest_remap()), so it is refused unless the VMM says that it does.
  */
 #include "guest/unit.h"
 
@@ -67,14 +68,21 @@ int viommu_guest_profile(uint32_t profile, uint32_t flags, uint32_t *ver, uint64
 			 uint64_t *ecap, uint8_t *haw)
 {
 	if (profile >= ARRAY_SIZE(profiles) ||
-	    (flags & ~(VIOMMU_GUEST_CM | VIOMMU_GUEST_HOST_PASIDS)))
+	    (flags & ~(VIOMMU_GUEST_CM | VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_INTREMAP |
+		       VIOMMU_GUEST_X2APIC)))
+		return -EINVAL;
+	if ((flags & VIOMMU_GUEST_X2APIC) && !(flags & VIOMMU_GUEST_INTREMAP))
 		return -EINVAL;
 	if (ver)
 		*ver = profiles[profile].ver;
 	if (cap)
 		*cap = profiles[profile].cap | (flags & VIOMMU_GUEST_CM ? VTD_MASK(VTD_CAP_CM) : 0);
 	if (ecap)
-		*ecap = profiles[profile].ecap;
+		*ecap = profiles[profile].ecap |
+			(flags & VIOMMU_GUEST_INTREMAP
+				 ? VTD_MASK(VTD_ECAP_IR) | VTD_MASK(VTD_ECAP_MHMV)
+				 : 0) |
+			(flags & VIOMMU_GUEST_X2APIC ? VTD_MASK(VTD_ECAP_EIM) : 0);
 	if (haw)
 		*haw = profiles[profile].haw;
 	return 0;
@@ -98,6 +106,11 @@ static const uint64_t ecap_known =
 	VTD_MASK(VTD_ECAP_SSADS) | VTD_MASK(VTD_ECAP_SSTS) | VTD_MASK(VTD_ECAP_FSTS) |
 	VTD_MASK(VTD_ECAP_SMPWCS) | VTD_MASK(VTD_ECAP_RPS) | VTD_MASK(VTD_ECAP_ADMS) |
 	VTD_MASK(VTD_ECAP_SSIRWS) | VTD_MASK(VTD_ECAP_SMS);
+
+/* With VIOMMU_GUEST_INTREMAP. */
+static const uint64_t ecap_intremap = VTD_MASK(VTD_ECAP_IR) | VTD_MASK(VTD_ECAP_EIM) |
+				      VTD_MASK(VTD_ECAP_MHMV) | VTD_MASK(VTD_ECAP_EIMER) |
+				      VTD_MASK(VTD_ECAP_IRREQ);
 
 /* Bits that the host below must have for the guest to have them. */
 static const uint64_t cap_host = VTD_MASK(VTD_CAP_FS5LP) | VTD_MASK(VTD_CAP_FS1GP);
@@ -134,6 +147,10 @@ static bool dependencies_hold(const struct viommu_unit *unit)
 		return false;
 	if (ECAP(SMTS) && !ECAP(QI)) /* VTD-CAP-36 */
 		return false;
+	if (ECAP(IR) && !ECAP(QI)) /* VTD-CAP-21: its cache is invalidated by queue alone */
+		return false;
+	if (ECAP(EIMER) && !ECAP(EIM)) /* VTD-CAP-50 */
+		return false;
 	if (!ECAP(SMTS) && (ECAP(FSTS) || ECAP(SSTS) || ECAP(NEST) || ECAP(PASID) || ECAP(RPS)))
 		return false;
 	if (ECAP(SMTS) && !ECAP(FSTS) && !ECAP(SSTS))
@@ -156,12 +173,13 @@ static bool dependencies_hold(const struct viommu_unit *unit)
 	return true;
 }
 
-int viommu__profile_check(const struct viommu_unit *unit, struct viommu_host *host)
+int viommu__profile_check(const struct viommu_unit *unit, uint32_t flags, struct viommu_host *host)
 {
+	uint64_t known = ecap_known | (flags & VIOMMU_GUEST_INTREMAP ? ecap_intremap : 0);
 	struct viommu_unit below;
 
 	viommu_host_unit(host, &below);
-	if ((unit->cap & ~cap_known) || (unit->ecap & ~ecap_known) || !fields_fit(unit) ||
+	if ((unit->cap & ~cap_known) || (unit->ecap & ~known) || !fields_fit(unit) ||
 	    !dependencies_hold(unit) || !viommu__registers_fit(unit->cap, unit->ecap))
 		return -EINVAL;
 	if ((unit->cap & cap_host & ~below.cap) || (unit->ecap & ecap_host & ~below.ecap))

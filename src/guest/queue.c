@@ -236,10 +236,25 @@ static enum outcome pasid_device_tlb(struct run *r, const uint64_t *d)
 	return DONE;
 }
 
-/* VTD-QI-33: there is no interrupt entry cache. */
+/* VTD-QI-33; nothing to do without interrupt remapping. */
 static enum outcome interrupt_cache(struct run *r, const uint64_t *d)
 {
-	return reserved_VTD_IQ_IEC(r->g, d) ? BAD_RSVD : DONE;
+	uint32_t index = (uint32_t)VTD_GET(d, VTD_IQ_IEC_IIDX);
+	unsigned int im = (unsigned int)VTD_GET(d, VTD_IQ_IEC_IM);
+
+	if (reserved_VTD_IQ_IEC(r->g, d))
+		return BAD_RSVD;
+	if (!HAS_ECAP(r->g, IR))
+		return DONE;
+	if (VTD_GET(d, VTD_IQ_IEC_G) == VTD_IQ_IEC_GLOBAL) {
+		viommu__ir_invalidate(r->g, 0, VIOMMU_GUEST_INTERRUPTS);
+		return DONE;
+	}
+	/* choice: as with address masks, one that is too large is an invalid descriptor. */
+	if (im > HAS_ECAP(r->g, MHMV)) /* VTD-CAP-24 */
+		return BAD_TYPE;
+	viommu__ir_invalidate(r->g, index & ~(uint32_t)low_bits(im), 1u << im);
+	return DONE;
 }
 
 static enum outcome wait(struct run *r, const uint64_t *d)

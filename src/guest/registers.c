@@ -3,8 +3,8 @@
  * The register block (VT-d 5.10, register map of viommu/vtd.h): which register a dword belongs to,
  * partial accesses and masks, and what a write starts.
  *
- * Commands complete inside of the write that starts them, so no busy bit is ever seen set. The
- * memory of interrupt remapping is not announced: setting its table completes and means nothing.
+ * Commands complete inside of the write that starts them, so no busy bit is ever seen set. Where
+ * interrupt remapping is not announced, setting its table completes and means nothing.
  */
 #include "guest/unit.h"
 
@@ -41,6 +41,13 @@ static void set_root_table(struct viommu_guest *g)
 	*gsts |= (uint32_t)VTD_MASK(VTD_GSTS_RTPS);
 }
 
+/* VTD-FREC-18: nothing is on that could fault. */
+static void fault_index_reset(struct viommu_guest *g)
+{
+	if (!(REG32(g, GSTS) & (VTD_MASK(VTD_GSTS_TES) | VTD_MASK(VTD_GSTS_IRES))))
+		g->fault_index = 0;
+}
+
 /*
  * VTD-CMD-11, VTD-CMD-12, VTD-CMD-13: ending binds drains what used them, and no cache is left. The
  * status changes under the lock, so nobody sees it before the effect (VTD-CMD-22).
@@ -52,8 +59,17 @@ static void set_translation(struct viommu_guest *g, bool on)
 	*gsts = (*gsts & ~(uint32_t)VTD_MASK(VTD_GSTS_TES)) |
 		(on ? (uint32_t)VTD_MASK(VTD_GSTS_TES) : 0);
 	viommu__bind_reset_all(g, VIOMMU_TRAP_GLOBAL);
-	if (!on)
-		g->fault_index = 0; /* VTD-FREC-18 */
+	fault_index_reset(g);
+}
+
+/* VTD-CMD-05, VTD-CMD-07: levels, at the same bits in both registers. */
+static void set_interrupts(struct viommu_guest *g, uint32_t changed)
+{
+	if (!changed || !HAS_ECAP(g, IR))
+		return;
+	REG32(g, GSTS) ^= changed;
+	viommu__ir_switch(g);
+	fault_index_reset(g);
 }
 
 static void hook_gcmd(struct viommu_guest *g, const struct reg_write *w, struct unit_out *out)
@@ -63,13 +79,17 @@ static void hook_gcmd(struct viommu_guest *g, const struct reg_write *w, struct 
 	/* WBF has nothing to flush: WBFS is 0 again at once (VTD-CMD-03). */
 	if (v & VTD_MASK(VTD_GCMD_SRTP))
 		set_root_table(g);
-	if (v & VTD_MASK(VTD_GCMD_SIRTP))
+	if (v & VTD_MASK(VTD_GCMD_SIRTP)) {
+		if (HAS_ECAP(g, IR))
+			viommu__ir_table(g); /* VTD-CMD-06 */
 		*gsts |= (uint32_t)VTD_MASK(VTD_GSTS_IRTPS);
+	}
 	changed = v ^ *gsts;
 	if (changed & VTD_MASK(VTD_GCMD_QIE) && HAS_ECAP(g, QI)) {
 		*gsts ^= (uint32_t)VTD_MASK(VTD_GSTS_QIES);
 		viommu__queue_enable(g, v & VTD_MASK(VTD_GCMD_QIE));
 	}
+	set_interrupts(g, changed & (uint32_t)(VTD_MASK(VTD_GCMD_IRE) | VTD_MASK(VTD_GCMD_CFI)));
 	if (changed & VTD_MASK(VTD_GCMD_TE))
 		set_translation(g, v & VTD_MASK(VTD_GCMD_TE));
 	if (viommu__queue_run(g, out))

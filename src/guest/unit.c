@@ -143,7 +143,9 @@ static int config_read(const struct viommu_guest_config *c, struct viommu_guest 
 		return err;
 	if (c->cap || c->ecap) {
 		g->unit.cap = c->cap | (c->flags & VIOMMU_GUEST_CM ? VTD_MASK(VTD_CAP_CM) : 0);
-		g->unit.ecap = c->ecap;
+		g->unit.ecap = c->ecap |
+			       (c->flags & VIOMMU_GUEST_INTREMAP ? VTD_MASK(VTD_ECAP_IR) : 0) |
+			       (c->flags & VIOMMU_GUEST_X2APIC ? VTD_MASK(VTD_ECAP_EIM) : 0);
 	}
 	if (c->ver)
 		g->unit.ver = c->ver;
@@ -153,7 +155,7 @@ static int config_read(const struct viommu_guest_config *c, struct viommu_guest 
 	g->ops = c->ops;
 	g->max_binds = c->max_binds ? c->max_binds : GUEST_MAX_BINDS;
 	g->burst = c->burst ? c->burst : GUEST_BURST;
-	return viommu__profile_check(&g->unit, g->host);
+	return viommu__profile_check(&g->unit, g->flags, g->host);
 }
 
 int viommu_guest_new(const struct viommu_guest_config *config, struct viommu_domain *dom,
@@ -177,8 +179,14 @@ int viommu_guest_new(const struct viommu_guest_config *config, struct viommu_dom
 	g->mem = mem;
 	err = config_read(&c, g);
 	if (!err)
-		err = -pthread_mutex_init(&g->lock, NULL);
+		err = viommu__ir_init(g);
 	if (err) {
+		viommu__free(g);
+		return err;
+	}
+	err = -pthread_mutex_init(&g->lock, NULL);
+	if (err) {
+		viommu__ir_free(g);
 		viommu__free(g);
 		return err;
 	}
@@ -202,6 +210,7 @@ void viommu_guest_free(struct viommu_guest *guest)
 	list_for_each_entry_safe(d, next, &guest->devices, link)
 		device_free(guest, d);
 	viommu__bind_release(guest);
+	viommu__ir_free(guest);
 	pthread_mutex_destroy(&guest->lock);
 	viommu__free(guest);
 }
@@ -216,6 +225,7 @@ static void reset(struct viommu_guest *g, bool warm)
 	g->unit.rtaddr = 0;
 	g->fault_index = 0;
 	viommu__queue_enable(g, false);
+	viommu__ir_reset(g);
 	/* Ending a bind answers its page requests; then all have the VM's memory again. */
 	list_for_each_entry(d, &g->devices, link) {
 		viommu__bind_drop_device(g, d, VIOMMU_TRAP_GLOBAL);
@@ -289,6 +299,12 @@ void viommu_guest_stats(struct viommu_guest *guest, struct viommu_guest_stats *o
 	if (size < sizeof(out->size))
 		return;
 	pthread_mutex_lock(&guest->lock);
+	pthread_mutex_lock(&guest->ir.lock);
+	guest->stats.interrupts_remapped = guest->ir.remapped;
+	guest->stats.interrupts_passed = guest->ir.passed;
+	guest->stats.interrupts_blocked = guest->ir.blocked;
+	guest->stats.interrupt_hits = guest->ir.hits;
+	pthread_mutex_unlock(&guest->ir.lock);
 	guest->stats.size = size;
 	memcpy(out, &guest->stats, size);
 	pthread_mutex_unlock(&guest->lock);

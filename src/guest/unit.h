@@ -10,6 +10,7 @@
  *	shadow.c	what is bound: by (device, guest PASID) and by domain id
  *	bind.c		the guest's tables read, compared with the shadows; binds on the host
  *	invalidate.c	invalidations handed to the host
+ *	intremap.c	interrupt messages, their table and its cache
  *	profile.c	capabilities: sets that boot, and what a config may say
  *	unit.c		life, locking, devices, inspection
  *
@@ -25,6 +26,7 @@
  * Synchronisation
  *	field					guard
  *	cap, ecap, ver, haw, limits, ops	constant after viommu_guest_new()
+ *	ir					ir.lock
  *	everything else				unit->lock
  *	struct unit_out				its thread: filled under the lock, delivered after it
  *
@@ -33,8 +35,9 @@
  * That cannot deadlock: the callbacks run outside of any in-flight section, so a DMA thread that
  * waits for the lock is not one that a drain waits for; an access that waits for the answer to a
  * page request is outside too, and whoever unbinds answers it. Order: unit->lock, then whatever the
- * host takes. The host calls nothing of ours with a lock held.
- * No callback of struct viommu_guest_ops but trap is called with the lock held.
+ * host takes, or ir.lock, which an interrupt message takes alone. The host calls nothing of ours
+ * with a lock held.
+ * No callback of struct viommu_guest_ops but trap and interrupts is called with the lock held.
  */
 #ifndef VIOMMU_GUEST_UNIT_H
 #define VIOMMU_GUEST_UNIT_H
@@ -137,6 +140,20 @@ struct unit_scan {
 	uint64_t desc[4];
 };
 
+/* Interrupt remapping as latched, and its cache. */
+struct viommu__ir_line;
+struct unit_ir {
+	pthread_mutex_t lock;
+	bool on;     /* GSTS.IRES */
+	bool compat; /* GSTS.CFIS */
+	bool x2apic; /* IRTA.EIME at SIRTP */
+	uint64_t base;
+	uint32_t entries;             /* 0: no table was set yet */
+	uint64_t generation;          /* of lines that count */
+	struct viommu__ir_line *line; /* NULL without ECAP.IR */
+	uint64_t remapped, passed, blocked, hits;
+};
+
 /* Which shadows an invalidation is about. */
 struct shadow_filter {
 	uint32_t cause; /* enum viommu_trap_cause */
@@ -166,6 +183,8 @@ struct viommu_guest {
 	struct unit_queue queue;
 	struct unit_scan scan;
 	bool undrained; /* the host was told to invalidate and has not drained */
+
+	struct unit_ir ir;
 
 	uint32_t fault_index;
 	struct viommu_fault last[GUEST_FAULTS];
@@ -320,8 +339,22 @@ void viommu__inv_device(struct viommu_guest *g, struct unit_device *d, uint32_t 
 /* Everything invalidated so far is out of use. */
 void viommu__inv_drain(struct viommu_guest *g);
 
+/* ---- intremap.c; unit->lock held but for the first two ---- */
+
+/* The capabilities are known. 0, -ENOMEM. */
+int viommu__ir_init(struct viommu_guest *g);
+void viommu__ir_free(struct viommu_guest *g);
+/* SIRTP: take IRTA. */
+void viommu__ir_table(struct viommu_guest *g);
+/* GSTS.IRES or CFIS changed. */
+void viommu__ir_switch(struct viommu_guest *g);
+void viommu__ir_reset(struct viommu_guest *g);
+/* Entries [first, first + nr), at most VIOMMU_GUEST_INTERRUPTS. */
+void viommu__ir_invalidate(struct viommu_guest *g, uint32_t first, uint32_t nr);
+
 /* ---- profile.c ---- */
 
-int viommu__profile_check(const struct viommu_unit *unit, struct viommu_host *host);
+/* flags: VIOMMU_GUEST_* */
+int viommu__profile_check(const struct viommu_unit *unit, uint32_t flags, struct viommu_host *host);
 
 #endif /* VIOMMU_GUEST_UNIT_H */

@@ -203,7 +203,7 @@ static void finish_by_hand(struct guest *g, struct desc d)
 		case DSA_OP_MOVE:
 			if (record_result(&r))
 				break;
-			/* fall through */
+			__attribute__((fallthrough));
 		case DSA_OP_COMPARE:
 		case DSA_OP_DUALCAST:
 		case DSA_OP_COPY_CRC:

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Fuzz target: a guest that writes any register, any descriptor and any table, and devices that do
- * DMA meanwhile.
+ * DMA and send interrupt messages meanwhile.
  *
  * Input: one byte of configuration (profile in 1:0, caching mode 2, host PASIDs 3, bursts of one 4,
- * tables and queues set up and translation on 5, a second stage's width in legacy mode 6), then a
- * row of operations, one byte each and its operands (see enum op), until the input ends or MAX_OPS.
+ * tables and queues set up and translation on 5, a second stage's width in legacy mode 6, interrupt
+ * remapping 7, with 5 on as well), then a row of operations, one byte each and its operands (see enum op), until the input ends or MAX_OPS.
  *
  * After each operation: one-shots are done, the queue's head lies in its ring, PPF is the OR of the
  * records, read-only registers are what they were, shadows are in order and are what the host says
- * is bound.
+ * is bound. A message that passes is what it was; one that is remapped says the same twice.
  */
 #include "fuzz/fuzz.h"
 
@@ -40,6 +40,8 @@ enum op {
 	OP_CONVERT, /* PASID (4) */
 	OP_ATS,     /* PASID (2), address (8) */
 	OP_FLUSH,   /* type and granularity (1), PASID (1): a descriptor that is well formed */
+	OP_REMAP,   /* requester id (2), bits 19:0 of the address (4), data (4) */
+	OP_IRTE,    /* index (1), both words (8 each) */
 	OPS,
 };
 
@@ -57,6 +59,7 @@ enum page {
 	P_STATUS,
 	P_DATA,
 	P_LEGACY_CONTEXT = 20,
+	P_IRTES = 24, /* 256 entries */
 };
 
 #define GPA(page) ((uint64_t)(page) << 12)
@@ -160,6 +163,11 @@ static void start(struct vm *vm, bool legacy)
 	write64(vm, VTD_REG_RTADDR, GPA(P_ROOT) | (legacy ? 0 : 1 << 10));
 	viommu_guest_write(vm->guest, VTD_REG_GCMD, 4, 0x44000000);
 	viommu_guest_write(vm->guest, VTD_REG_GCMD, 4, 0x84000000);
+	if (vm->ecap & VTD_MASK(VTD_ECAP_IR)) {
+		write64(vm, VTD_REG_IRTA, GPA(P_IRTES) | 7);
+		viommu_guest_write(vm->guest, VTD_REG_GCMD, 4, 0x85000000);
+		viommu_guest_write(vm->guest, VTD_REG_GCMD, 4, 0x86000000);
+	}
 	viommu_guest_write(vm->guest, VTD_REG_FECTL, 4, 0);
 	viommu_guest_write(vm->guest, VTD_REG_PECTL, 4, 0);
 }
@@ -174,7 +182,9 @@ static void check(struct vm *vm)
 	struct viommu_guest_shadow sh[16];
 	bool filled = false;
 
-	VIOMMU_ASSERT(!(gsts & (VTD_MASK(VTD_GSTS_WBFS) | VTD_MASK(VTD_GSTS_IRES))));
+	VIOMMU_ASSERT(!(gsts & VTD_MASK(VTD_GSTS_WBFS)));
+	if (!(vm->ecap & VTD_MASK(VTD_ECAP_IR)))
+		VIOMMU_ASSERT(!(gsts & (VTD_MASK(VTD_GSTS_IRES) | VTD_MASK(VTD_GSTS_CFIS))));
 	VIOMMU_ASSERT(viommu_guest_read(vm->guest, VTD_REG_IQH, 8) < 4096u << 7);
 	for (n = 0; n <= VTD_FIELD(vm->cap, VTD_CAP_NFR); n++)
 		filled |= viommu_guest_read(vm->guest, fro + 16 * n + 12, 4) >> 31;
@@ -331,6 +341,28 @@ static void op_ats(struct vm *vm, struct fuzz_input *in)
 	viommu_ats_translate(vm->dma, vm->dev[0], pasid, dma_address(in), 0, &out, &fault);
 }
 
+static void op_remap(struct vm *vm, struct fuzz_input *in)
+{
+	uint32_t gsts = (uint32_t)viommu_guest_read(vm->guest, VTD_REG_GSTS, 4);
+	uint16_t sid = fuzz_u16(in);
+	uint64_t addr = VTD_WINDOW_BASE | (fuzz_u32(in) & 0xfffff);
+	uint32_t data = fuzz_u32(in);
+	struct viommu_guest_interrupt out;
+
+	if (viommu_guest_remap(vm->guest, sid, addr, data, &out)) {
+		VIOMMU_ASSERT(gsts & VTD_MASK(VTD_GSTS_IRES));
+		VIOMMU_ASSERT(!out.addr && !out.data);
+		return;
+	}
+	VIOMMU_ASSERT(out.vector == (out.data & 0xff) && out.delivery_mode == (out.data >> 8 & 7));
+	VIOMMU_ASSERT(out.trigger_mode == (out.data >> 15 & 1));
+	VIOMMU_ASSERT(out.dest == ((out.addr >> 12 & 0xff) | out.addr >> 40 << 8));
+	if (out.remapped)
+		VIOMMU_ASSERT(gsts & VTD_MASK(VTD_GSTS_IRES));
+	else
+		VIOMMU_ASSERT(out.addr == addr && out.data == data);
+}
+
 static void operate(struct vm *vm, struct fuzz_input *in)
 {
 	uint16_t offset;
@@ -391,6 +423,14 @@ static void operate(struct vm *vm, struct fuzz_input *in)
 	case OP_ATS:
 		op_ats(vm, in);
 		break;
+	case OP_REMAP:
+		op_remap(vm, in);
+		break;
+	case OP_IRTE:
+		offset = fuzz_u8(in);
+		at(P_IRTES, 2u * offset)[0] = fuzz_u64(in);
+		at(P_IRTES, 2u * offset)[1] = fuzz_u64(in);
+		break;
 	default:
 		op_flush(vm, in);
 		break;
@@ -412,7 +452,8 @@ void fuzz_one(const uint8_t *data, size_t size)
 		.size = sizeof(gc),
 		.profile = config & 3,
 		.flags = (config & 4 ? VIOMMU_GUEST_CM : 0) |
-			 (config & 8 ? VIOMMU_GUEST_HOST_PASIDS : 0),
+			 (config & 8 ? VIOMMU_GUEST_HOST_PASIDS : 0) |
+			 (config & 128 ? VIOMMU_GUEST_INTREMAP | VIOMMU_GUEST_X2APIC : 0),
 		.burst = config & 16 ? 1 : 0,
 		.max_binds = 6,
 	};

@@ -147,8 +147,8 @@ static void a_capability_that_needs_another_one_is_refused_without(void **state)
 }
 
 /*
- * What is not implemented is not announced: VTD-CAP-04, VTD-CAP-16, VTD-CAP-21, VTD-CAP-24,
- * VTD-CAP-34, VTD-CAP-37, VTD-CAP-42, VTD-CAP-43, VTD-CAP-45, VTD-CAP-50, VTD-REG-12
+ * What is not implemented is not announced: VTD-CAP-04, VTD-CAP-16, VTD-CAP-34, VTD-CAP-37,
+ * VTD-CAP-42, VTD-CAP-43, VTD-CAP-45, VTD-REG-12; nor is interrupt remapping without its flag.
  */
 static void a_capability_that_the_unit_lacks_is_refused(void **state)
 {
