@@ -205,6 +205,7 @@ def conformance(rows, root):
            "words. *done*: implemented, and a test cites the rule's id. *open*: not there yet, or no",
            "test shows it. *off*: behind a capability that viommu does not announce. *retired*: no",
            "longer in the specification. `scripts/ledger.py --cites ID` shows where a rule is cited.",
+           "The last part is about the guest-PASID interface of Linux 5.5 to 5.17.",
            "",
            "| Area | Rules | Done | Open | Off | Retired |",
            "|---|--:|--:|--:|--:|--:|"]
