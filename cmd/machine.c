@@ -32,7 +32,7 @@ const char machine_options_help[] =
 	"  --device dsa[,OPT...]  a DSA device; again for more (default: one, at 05.0;\n"
 	"                         vm: at 11.0)\n"
 	"                         slot=DD.F queues=1..8 engines=1..4 groups=1..4\n"
-	"                         entries=N no-pri\n"
+	"                         entries=1..1024 no-pri\n"
 	"  --user NAME            become this user after start\n"
 	"  --verbose, --quiet     say more, or errors only\n";
 

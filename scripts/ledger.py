@@ -13,7 +13,7 @@ status   open      not there yet, or no test shows it
 
 Without options: checks the ledger, its citations and docs/conformance.md, prints rows by area.
   --tap        the same checks as TAP
-  --write      writes docs/conformance.md from the ledger
+  --write      writes docs/conformance.md from the ledger and the table of viommu/gpasid.h
   --list       every row with the files that cite it
   --cites ID   the places that cite these ids
 """
@@ -154,9 +154,51 @@ def check_tested(rows, cites, _root):
             for r in rows if r.status in ("done", "off") and not tests_of(cites, r.id)]
 
 
-def conformance(rows):
+GPASID = "include/viommu/gpasid.h"
+GPASID_TITLE = "The guest-PASID interface of Linux 5.5 to 5.17"
+
+
+def gpasid_groups(root):
+    """The table of viommu/gpasid.h: its groups in order, each with rows of four columns."""
+    path = os.path.join(root, GPASID)
+    groups = []
+    if not os.path.exists(path):
+        return groups
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            if not line.startswith(" *\t"):
+                continue
+            cells = re.split(r"\t+", line[3:].strip())
+            if cells[0].startswith("GP-"):
+                groups[-1][1].append(cells)
+            elif len(cells) == 1:
+                groups.append((cells[0], []))
+    return [g for g in groups if g[1]]
+
+
+def gpasid_conformance(root):
+    """Tests of tests/host/compat.c cite these rows; tests/host/gpasid_rows.py holds them to it."""
+    groups = gpasid_groups(root)
+    if not groups:
+        return []
+    rows = [r for _, part in groups for r in part]
+    apply = sum(not r[3].startswith("n/a") for r in rows)
+    out = ["", f"## {GPASID_TITLE}", "",
+           "Each check of that interface, with the errno of the kernel and ours. Of",
+           f"{len(rows)} rows {apply} apply, and tests cite them one by one; the others say why they do",
+           "not (*n/a*). The table is that of include/viommu/gpasid.h; [from-2019.md](from-2019.md)",
+           "goes through the calls."]
+    for title, part in groups:
+        out += ["", f"### {title}", "", "| Row | What is wrong | Kernel | Here |",
+                "|---|---|---|---|"]
+        for r in part:
+            out.append(("| " + " | ".join(r) + " |").replace("*", r"\*"))
+    return out
+
+
+def conformance(rows, root):
     out = ["<!-- SPDX-License-Identifier: BSD-3-Clause -->",
-           "<!-- Made by scripts/ledger.py --write from ledger.tsv; edit that. -->",
+           "<!-- Made by scripts/ledger.py --write from ledger.tsv and viommu/gpasid.h; edit those. -->",
            "",
            "# Conformance",
            "",
@@ -164,6 +206,7 @@ def conformance(rows):
            "words. *done*: implemented, and a test cites the rule's id. *open*: not there yet, or no",
            "test shows it. *off*: behind a capability that viommu does not announce. *retired*: no",
            "longer in the specification. `scripts/ledger.py --cites ID` shows where a rule is cited.",
+           "The last part is about the guest-PASID interface of Linux 5.5 to 5.17.",
            "",
            "| Area | Rules | Done | Open | Off | Retired |",
            "|---|--:|--:|--:|--:|--:|"]
@@ -176,7 +219,7 @@ def conformance(rows):
         for r in part:
             state = f"{r.status} ({r.note})" if r.note else r.status
             out.append(f"| {r.id} | {r.where} | {r.rule} | {state} |".replace("*", r"\*"))
-    return "\n".join(out) + "\n"
+    return "\n".join(out + gpasid_conformance(root)) + "\n"
 
 
 def by_area(rows):
@@ -189,7 +232,7 @@ def by_area(rows):
 def check_conformance(rows, _cites, root):
     path = os.path.join(root, "docs/conformance.md")
     old = open(path, encoding="utf-8").read() if os.path.exists(path) else ""
-    if old == conformance(rows):
+    if old == conformance(rows, root):
         return []
     return ["docs/conformance.md is out of date: run scripts/ledger.py --write"]
 
@@ -227,7 +270,7 @@ def main():
         return 0
     if args.write and not problems:
         with open(os.path.join(args.root, "docs/conformance.md"), "w", encoding="utf-8") as f:
-            f.write(conformance(rows))
+            f.write(conformance(rows, args.root))
 
     if args.tap:
         print(f"1..{len(CHECKS)}")

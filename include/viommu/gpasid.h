@@ -83,6 +83,7 @@
  *	GP-RPT-01	only a LAST_PAGE request is pending	-			0: each request here is the last of its group
  *	GP-RPT-02	handler fails: not pending any more	-			n/a: a callback returns nothing; it answers FAILURE
  *	GP-RPT-03	no handler				EINVAL			0: answered INVALID, the access faults
+ *	GP-RPT-04	access that ended: reason, PASID, address	-			0: viommu_gpasid_from_fault()
  *
  *	Bind, VT-d driver (v5.15)
  *	GP-VTB-01	no unit for the device, no data		EINVAL			EINVAL: dom or dev NULL
@@ -161,6 +162,7 @@
  *	GP-PRQ-05	stop marker				dropped			n/a: a queue of the guest half
  *	GP-PRQ-06	private data makes it the last		-			n/a: no request here has any
  *	GP-PRQ-07	overflow cleared at an empty queue	-			n/a: no queue that could overflow; without a free group the access waits
+ *	GP-PRQ-08	bad request in the middle of a group	dropped, no answer	n/a: each request is the last of its group
  *
  *	PASID allocator (ioasid); viommu/pasid.h has its place
  *	GP-IDA-01	32-bit ids, ~0 is none			-			ENOSPC: viommu_pasid_alloc() gives VIOMMU_NO_PASID
@@ -176,6 +178,24 @@
  *	GP-IDA-11	find: the caller's getter refuses	NULL			n/a: no getter
  *	GP-IDA-12	the last reference frees		-			EBUSY: viommu_pasid_free() while one is left
  *	GP-IDA-13	custom free comes before the erasure	-			n/a: no custom allocators
+ *	GP-IDA-14	one more custom allocator		queued, the first works	n/a: no custom allocators
+ *	GP-IDA-15	data is changed while somebody reads it	waits for readers	n/a: viommu_pasid_to_host() copies under the lock
+ *	GP-IDA-16	allocator goes, ids in use		0, with a warning	EBUSY: viommu_owner_free() while one is bound
+ *
+ *	Virtual commands of a guest (the registers: rules VTD-VCMD-01 to -06 of the ledger)
+ *	GP-VC-01	guest without ECAP.VCS, CM or the PASID bit	allocates by itself	n/a: what the unit announces, viommu_guest_profile()
+ *	GP-VC-02	two layouts of the registers		by kernel version	n/a: a layout of the unit, rule VTD-VCMD-06
+ *	GP-VC-03	range from 1 to the guest's maximum	asked for, the host chooses	n/a: viommu_pasid_alloc() takes the range
+ *	GP-VC-04	no PASID left				ENOSPC			n/a: a status in VCRSP; ENOSPC of viommu_pasid_alloc()
+ *	GP-VC-05	any other status			ENODEV			n/a: an errno inside of the guest
+ *	GP-VC-06	command while one is in progress	ignored (QEMU's proposal)	n/a: rule VTD-VCMD-05
+ *	GP-VC-07	allocator cannot be registered		scalable mode goes off	n/a: a choice inside of the guest
+ *
+ *	The calls of VFIO that were proposed and never merged
+ *	GP-VF-01	allocate, free in a range		-			0: viommu_pasid_alloc(), _free()
+ *	GP-VF-02	bind, unbind, invalidate by one call	-			n/a: a function for each, with the same bytes
+ *	GP-VF-03	unknown operation			EINVAL			n/a: no operation is a number here
+ *	GP-VF-04	bind fails for one device of a group	all are unbound		n/a: a call is for one device; a bind that fails changed nothing
  *
  * And of the library underneath: -ENOMEM (an invalidation and a response allocate nothing).
  */

@@ -3,8 +3,8 @@
  * viommu/path.h - the table path: root table, context table (legacy and scalable), PASID directory,
  * PASID entry.
  *
- * From a requester id and a PASID to the stages that translate its addresses (VT-d 5.10; walk order
- * of facts: window, RTADDR, root, context, gates, directory, entry). Each structure is read once
+ * From a requester id and a PASID to the stages that translate its addresses (VT-d 5.10; in
+ * this order: window, RTADDR, root, context, gates, directory, entry). Each structure is read once
  * into a local copy and checked with the specification's codes. Both halves use it: a guest's unit
  * over guest memory, the software host over its own tables.
  */

@@ -57,7 +57,7 @@ struct viommu_hp {
  */
 #define VIOMMU_READ  0x01u
 #define VIOMMU_WRITE 0x02u
-/* Execute-Requested: always ends in a fault, see facts of VER.major */
+/* Execute-Requested: always ends in a fault; VER.major decides in which */
 #define VIOMMU_EXEC        0x04u
 #define VIOMMU_PRIV        0x08u /* Privileged-mode Requested (only with a PASID) */
 #define VIOMMU_ATOMIC      0x10u

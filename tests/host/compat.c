@@ -1636,7 +1636,7 @@ static void faults_go_up_in_both_forms(void **state)
 		in.reason = map[i].reason;
 		viommu_gpasid_from_fault(&in, &f);
 		assert_int_equal(f.type, 1);
-		assert_int_equal(f.u.event.reason, map[i].want);
+		ROW("GP-RPT-04", 0, f.u.event.reason == map[i].want ? 0 : -1);
 		assert_int_equal(f.u.event.flags, 2);
 		in.entry_addr = 0x5000;
 		viommu_gpasid_from_fault(&in, &f);
@@ -1701,7 +1701,26 @@ static void pasids_are_had_from_the_allocator(void **state)
 	assert_int_equal(viommu_pasid_get(owner, hp), 0);
 	ROW("GP-IDA-12", EBUSY, viommu_pasid_free(owner, hp));
 	viommu_pasid_put(owner, hp);
-	assert_int_equal(viommu_pasid_free(owner, hp), 0);
+	ROW("GP-VF-01", 0, viommu_pasid_free(owner, hp));
+	ROW("GP-VF-01", 0, viommu_pasid_alloc(owner, 500, 500, &hp));
+	vm_close(&vm);
+}
+
+static void an_allocator_with_ids_in_use_does_not_go(void **state)
+{
+	struct viommu_owner *owner;
+	struct viommu_hp hp;
+	struct vm vm;
+
+	(void)state;
+	vm_open(&vm);
+	assert_int_equal(viommu_owner_new(viommu_host_pasids(vm.w.host), 0, &owner), 0);
+	assert_int_equal(viommu_pasid_alloc(owner, 500, 501, &hp), 0);
+	assert_int_equal(viommu_pasid_get(owner, hp), 0);
+	ROW("GP-IDA-16", EBUSY, viommu_owner_free(owner));
+	viommu_pasid_put(owner, hp);
+	assert_int_equal(viommu_owner_free(owner), 0);
+	assert_int_equal(viommu_pasid_reserve(viommu_domain_owner(vm.w.dom), hp), 0);
 	vm_close(&vm);
 }
 
@@ -1742,5 +1761,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(page_requests_go_up_in_both_forms),
 	cmocka_unit_test(faults_go_up_in_both_forms),
 	cmocka_unit_test(pasids_are_had_from_the_allocator),
+	cmocka_unit_test(an_allocator_with_ids_in_use_does_not_go),
 };
 TEST_MAIN(tests)
