@@ -2,8 +2,9 @@
 /*
  * Closing what a peer has sent: see closer.h.
  *
- * A thread for each, since one that waits must not keep the others; they are few, and clients are
- * turned away while CLOSERS_MAX do not end. The counter is the process's, as descriptors are.
+ * A thread for each, since one that waits must not keep the others; they are few: who brings such
+ * descriptors while CLOSERS_MAX do not end is turned away. The counter is the process's, as
+ * descriptors are.
  */
 #include "server/closer.h"
 
@@ -49,7 +50,7 @@ static void *close_one(void *arg)
 	return NULL;
 }
 
-void viommu__fd_close(int fd)
+bool viommu__fd_close(int fd)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -58,7 +59,7 @@ void viommu__fd_close(int fd)
 
 	if (viommu__fd_is_memory(fd) || viommu__fd_is_eventfd(fd)) {
 		close(fd);
-		return;
+		return true;
 	}
 	fetch_add(&closers, 1);
 	err = pthread_attr_init(&attr);
@@ -73,6 +74,7 @@ void viommu__fd_close(int fd)
 	}
 	if (err)
 		close_one((void *)(intptr_t)fd);
+	return false;
 }
 
 bool viommu__fd_close_busy(void)
@@ -80,13 +82,13 @@ bool viommu__fd_close_busy(void)
 	return load_relaxed(&closers) >= CLOSERS_MAX;
 }
 
-void viommu__socket_end(int fd)
+bool viommu__socket_end(int fd)
 {
 	int fds[SOCKET_FDS_ALL];
 	unsigned int nr;
 	uint8_t buf[4096];
+	bool lost, good = true;
 	ssize_t n;
-	bool lost;
 
 	/* From here on nothing comes any more, so the end is near. */
 	shutdown(fd, SHUT_RDWR);
@@ -94,7 +96,8 @@ void viommu__socket_end(int fd)
 		nr = SOCKET_FDS_ALL;
 		n = viommu__socket_recv(fd, buf, sizeof(buf), fds, &nr, &lost);
 		while (nr)
-			viommu__fd_close(fds[--nr]);
+			good &= viommu__fd_close(fds[--nr]);
 	} while (n > 0 || n == -EINTR);
 	close(fd);
+	return good;
 }

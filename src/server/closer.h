@@ -14,13 +14,14 @@
 /* Files in memory, of no process and no network: memfd_create(2), tmpfs, hugetlbfs. */
 bool viommu__fd_is_memory(int fd);
 bool viommu__fd_is_eventfd(int fd);
-void viommu__fd_close(int fd);
-/* There are so many that do not end: take no more of anybody. */
+/* False: it might not end, so a thread does it. */
+bool viommu__fd_close(int fd);
+/* So many do not end: take no more of whoever brings such ones. */
 bool viommu__fd_close_busy(void);
 /*
  * The end of a connection: what still waits in it is received first, since it may hold descriptors
- * that would be closed with it.
+ * that would be closed with it. False: as viommu__fd_close() said of one of them.
  */
-void viommu__socket_end(int fd);
+bool viommu__socket_end(int fd);
 
 #endif /* VIOMMU_SERVER_CLOSER_H */

@@ -27,8 +27,8 @@
 static void drop_fds(struct viommu__port *port)
 {
 	while (port->nr_fds) {
-		if (port->fds[--port->nr_fds] >= 0)
-			viommu__fd_close(port->fds[port->nr_fds]);
+		if (port->fds[--port->nr_fds] >= 0 && !viommu__fd_close(port->fds[port->nr_fds]))
+			port->shunned = true;
 	}
 	port->fds_pending = false;
 	port->fds_lost = false;
@@ -68,7 +68,7 @@ static void hang_up(struct viommu__port *port)
 	viommu__irqs_clear(&port->irqs);
 	viommu__out_free(&port->out);
 	pthread_mutex_unlock(&port->lock);
-	viommu__socket_end(fd);
+	port->shunned |= !viommu__socket_end(fd);
 	if (port->unmask.fd >= 0) {
 		viommu__server_unwatch(server, &port->unmask);
 		close(port->unmask.fd);
@@ -151,7 +151,7 @@ static bool receive(struct viommu__port *port)
 	port->in_to += (size_t)n;
 	if (!nr && !lost)
 		return true;
-	if (viommu__fd_close_busy()) {
+	if (port->shunned && viommu__fd_close_busy()) {
 		while (nr)
 			viommu__fd_close(fds[--nr]);
 		port->server->errors++;
@@ -305,7 +305,8 @@ static void listener_ready(struct viommu__source *source, uint32_t events)
 		viommu__socket_end(fd);
 		return;
 	}
-	err = viommu__fd_close_busy() ? -EBUSY : greet(port, fd);
+	port->shunned &= viommu__fd_close_busy();
+	err = port->shunned ? -EBUSY : greet(port, fd);
 	if (err) {
 		viommu__server_log(port->server, VIOMMU_SERVER_ERROR,
 				   "%s: client refused: errno %d", port->socket.path, -err);

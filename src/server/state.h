@@ -103,6 +103,7 @@ struct viommu__port {
 	size_t in_to;
 	int fds[VFU_MAX_FDS]; /* that came with the message that begins at fds_at */
 	unsigned int nr_fds;
+	bool shunned;     /* its client brought what does not close */
 	bool fds_pending; /* there are some, or there were (fds_lost) */
 	bool fds_lost;
 	size_t fds_at;
