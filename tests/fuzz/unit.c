@@ -5,7 +5,8 @@
  *
  * Input: one byte of configuration (profile in 1:0, caching mode 2, host PASIDs 3, bursts of one 4,
  * tables and queues set up and translation on 5, a second stage's width in legacy mode 6, interrupt
- * remapping 7, with 5 on as well), then a row of operations, one byte each and its operands (see enum op), until the input ends or MAX_OPS.
+ * remapping 7, with 5 on as well), then a row of operations, one byte each and its operands (see
+ * enum op), until the input ends or MAX_OPS.
  *
  * After each operation: one-shots are done, the queue's head lies in its ring, PPF is the OR of the
  * records, read-only registers are what they were, shadows are in order and are what the host says
