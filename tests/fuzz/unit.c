@@ -5,11 +5,13 @@
  *
  * Input: one byte of configuration (profile in 1:0, caching mode 2, host PASIDs 3, bursts of one 4,
  * tables and queues set up and translation on 5, a second stage's width in legacy mode 6, interrupt
- * remapping 7, with 5 on as well), then a row of operations, one byte each and its operands (see enum op), until the input ends or MAX_OPS.
+ * remapping announced 7, with 5 also on), then a row of operations, one byte each and its operands
+ * (see enum op), until the input ends or MAX_OPS.
  *
  * After each operation: one-shots are done, the queue's head lies in its ring, PPF is the OR of the
  * records, read-only registers are what they were, shadows are in order and are what the host says
- * is bound. A message that passes is what it was; one that is remapped says the same twice.
+ * is bound. A message that passes is what it was; what is said of one that is remapped agrees with
+ * the message in compatibility form.
  */
 #include "fuzz/fuzz.h"
 
