@@ -20,6 +20,11 @@
 #define UNIT_SLOT_DEFAULT VIOMMU_SID(0, 4, 0)
 /* Binds and unbinds that a second has lines of the log for. */
 #define TRAP_LINES 64u
+/*
+ * The first PASID that the host chooses: a guest's own begin at 1, so that one mistaken for the
+ * other is seen at once.
+ */
+#define HOST_PASID_FIRST 0x1000u
 
 const char machine_options_help[] =
 	"  --dir DIR              folder for sockets and tables, made if it is not there\n"
@@ -392,6 +397,8 @@ static int board(struct machine *m)
 			.ops = { .ctx = m, .trap = machine_trap },
 		},
 		.unit_sid = o->unit_sid,
+		.pasid_min = o->guest_flags & VIOMMU_GUEST_HOST_PASIDS ? HOST_PASID_FIRST : 1,
+		.pasid_max = VIOMMU_PASID_MAX,
 		.ctx = m,
 		.placed = machine_placed,
 	};
