@@ -5,7 +5,8 @@
  *
  * Input: one byte of configuration (profile in 1:0, caching mode 2, host PASIDs 3, bursts of one 4,
  * tables and queues set up and translation on 5, a second stage's width in legacy mode 6, interrupt
- * remapping 7, with 5 on as well), then a row of operations, one byte each and its operands (see enum op), until the input ends or MAX_OPS.
+ * remapping 7, with 5 on as well), then a row of operations, one byte each and its operands (see
+ * enum op), until the input ends or MAX_OPS.
  *
  * After each operation: one-shots are done, the queue's head lies in its ring, PPF is the OR of the
  * records, read-only registers are what they were, shadows are in order and are what the host says
@@ -461,6 +462,8 @@ void fuzz_one(const uint8_t *data, size_t size)
 
 	if (gc.profile > VIOMMU_PROFILE_LEGACY)
 		gc.profile = VIOMMU_PROFILE_HOST;
+	if (gc.profile == VIOMMU_PROFILE_LEGACY)
+		gc.flags &= ~(VIOMMU_GUEST_VCMD | VIOMMU_GUEST_VCMD_OLD); /* no PASIDs */
 	tables_make();
 	must(viommu_mem_new(&vm.mem));
 	must(viommu_mem_add_ptr(vm.mem, 0, sizeof(words), words, 0));
