@@ -298,7 +298,7 @@ static void unbound(struct viommu_guest *g, struct shadow *s, uint32_t cause,
 {
 	if (s->gp != VIOMMU_NO_PASID) {
 		hp_release(g, s->hp);
-		viommu__vcmd_idle(g, s->gp, true);
+		viommu__vcmd_idle(g, s->gp);
 	}
 	trap(g, VIOMMU_TRAP_UNBIND, cause, s->dev, s->gp, s->hp, s, after, 0);
 	viommu__shadow_del(g, s);
@@ -353,7 +353,6 @@ static int bind_new(struct viommu_guest *g, struct unit_device *d, uint32_t gp,
 	if (!err) {
 		s->hp = *hp;
 		shadow_set(g, s, path);
-		viommu__vcmd_idle(g, gp, false);
 		return 0;
 	}
 	if (s)

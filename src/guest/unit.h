@@ -93,7 +93,7 @@ struct unit_out {
 #define HELD_BITS 4096u
 struct unit_held {
 	uint64_t given[HELD_BITS / 64]; /* allocated by us, for this guest PASID */
-	uint64_t idle[HELD_BITS / 64];  /* vcmd.c: of these, was bound and ended since */
+	uint64_t idle[HELD_BITS / 64];  /* vcmd.c: a bind of it ended; it may be bound again */
 };
 
 struct unit_device;
@@ -343,8 +343,8 @@ uint64_t viommu__vcmd_capability(const struct viommu_guest *g);
 uint64_t viommu__vcmd_run(struct viommu_guest *g, uint64_t command);
 /* Was it given to the guest? */
 bool viommu__vcmd_given(const struct viommu_guest *g, uint32_t pasid);
-/* A bind of it began or ended. */
-void viommu__vcmd_idle(struct viommu_guest *g, uint32_t pasid, bool idle);
+/* A bind of it ended. */
+void viommu__vcmd_idle(struct viommu_guest *g, uint32_t pasid);
 
 /* ---- invalidate.c ---- */
 

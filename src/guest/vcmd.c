@@ -36,15 +36,10 @@ bool viommu__vcmd_given(const struct viommu_guest *g, uint32_t pasid)
 	return page && page->given[pasid % HELD_BITS / 64] & BIT64(pasid % 64);
 }
 
-void viommu__vcmd_idle(struct viommu_guest *g, uint32_t pasid, bool idle)
+void viommu__vcmd_idle(struct viommu_guest *g, uint32_t pasid)
 {
-	uint64_t *word;
-
-	/* An identity bind notes nothing, and requests without PASID have none. */
-	if (!(g->flags & VIOMMU_GUEST_VCMD) || !viommu__vcmd_given(g, pasid))
-		return;
-	word = &g->held[pasid / HELD_BITS]->idle[pasid % HELD_BITS / 64];
-	*word = idle ? *word | BIT64(pasid % 64) : *word & ~BIT64(pasid % 64);
+	if (g->flags & VIOMMU_GUEST_VCMD && viommu__vcmd_given(g, pasid))
+		g->held[pasid / HELD_BITS]->idle[pasid % HELD_BITS / 64] |= BIT64(pasid % 64);
 }
 
 /* 0, -ENOENT (not the guest's), -EBUSY (bound). */
@@ -70,7 +65,8 @@ static int give_back(struct viommu_guest *g, uint32_t pasid)
 
 /*
  * Take back one that is idle, each in its turn: the search goes on behind the last one, once
- * around. Another device may have it bound still: then it is not idle, and its unbind will say so.
+ * around. One that is bound again, or still on another device, is not freed: its unbind will say
+ * anew that it is idle.
  */
 static bool reclaim(struct viommu_guest *g)
 {

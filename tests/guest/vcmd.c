@@ -277,6 +277,11 @@ static void check_errors(unsigned int layout)
 	assert_int_equal(owned(&w), 0);
 	/* The other's is not what an allocation finds. */
 	assert_int_not_equal(alloc(&w, layout), hp.v);
+	/* The VMM's own, of the same VM. */
+	hp.v = id + 7;
+	assert_int_equal(viommu_pasid_reserve(viommu_domain_owner(w.dom), hp), 0);
+	assert_int_equal(give(&w, layout, id + 7), none);
+	assert_int_equal(owned(&w), 2);
 	gw_close(&w);
 }
 
