@@ -386,7 +386,9 @@ static void show_unit(struct out *o, const json_t *root)
 	printf("%sviommu %s%s  profile %s, caching mode %s, guest PASIDs %s\n", o->c.head,
 	       TEXT(root, "version"), o->c.off, TEXT(root, "profile"),
 	       is_true(root, "caching_mode") ? "on" : "off",
-	       !strcmp(TEXT(root, "pasids"), "host") ? "mapped to host PASIDs" : "are host PASIDs");
+	       !strcmp(TEXT(root, "pasids"), "host")                       ? "mapped to host PASIDs"
+	       : json_is_string(json_object_get(root, "virtual_commands")) ? "given by the host"
+									   : "are host PASIDs");
 	heading(o, "Unit %s", TEXT(unit, "slot"));
 	printf("  registers at %s (%s%s)\n", TEXT(unit, "registers"),
 	       json_is_null(json_object_get(unit, "placed")) ? "no firmware has run yet"

@@ -20,6 +20,11 @@
 #define UNIT_SLOT_DEFAULT VIOMMU_SID(0, 4, 0)
 /* Binds and unbinds that a second has lines of the log for. */
 #define TRAP_LINES 64u
+/*
+ * The first PASID that the host chooses: a guest's own begin at 1, so that one mistaken for the
+ * other is seen at once.
+ */
+#define HOST_PASID_FIRST 0x1000u
 
 const char machine_options_help[] =
 	"  --dir DIR              folder for sockets and tables, made if it is not there\n"
@@ -28,6 +33,10 @@ const char machine_options_help[] =
 	"                         host (nesting: the guest can be a host), legacy-kernels\n"
 	"  --caching-mode         announce caching mode (CAP.CM)\n"
 	"  --pasids identity|host host PASIDs are the guest's numbers, or the allocator's\n"
+	"  --virtual-commands new|old\n"
+	"                         the guest asks the host for each PASID, with registers as\n"
+	"                         from VT-d 3.3 on (Linux 5.15 to 6.3), or as before it;\n"
+	"                         announces caching mode, too\n"
 	"  --unit SLOT            the unit's PCI slot on bus 0 (default 04.0; vm: 10.0)\n"
 	"  --device dsa[,OPT...]  a DSA device; again for more (default: one, at 05.0;\n"
 	"                         vm: at 11.0)\n"
@@ -178,6 +187,14 @@ static int value_option(struct machine_options *o, const char *name, const char 
 			return cmd_usage(o->command,
 					 "--registers %s: a multiple of 0x10000 below 4 GiB",
 					 value);
+	} else if (!strcmp(name, "--virtual-commands")) {
+		if (strcmp(value, "new") && strcmp(value, "old"))
+			return cmd_usage(o->command, "--virtual-commands %s: new or old", value);
+		/* Kernels that have them use them with caching mode only. */
+		o->guest_flags &= ~VIOMMU_GUEST_VCMD_OLD;
+		o->guest_flags |= VIOMMU_GUEST_CM | VIOMMU_GUEST_VCMD;
+		if (!strcmp(value, "old"))
+			o->guest_flags |= VIOMMU_GUEST_VCMD_OLD;
 	} else {
 		if (strcmp(value, "identity") && strcmp(value, "host"))
 			return cmd_usage(o->command, "--pasids %s: identity or host", value);
@@ -190,8 +207,10 @@ static int value_option(struct machine_options *o, const char *name, const char 
 
 int machine_option(struct machine_options *o, int argc, char **argv, int *i)
 {
-	static const char *const with_value[] = { "--dir",  "--user",   "--profile",  "--device",
-						  "--unit", "--pasids", "--registers" };
+	static const char *const with_value[] = { "--dir",       "--user",
+						  "--profile",   "--device",
+						  "--unit",      "--pasids",
+						  "--registers", "--virtual-commands" };
 	const char *name = argv[*i];
 	size_t n;
 
@@ -392,6 +411,10 @@ static int board(struct machine *m)
 			.ops = { .ctx = m, .trap = machine_trap },
 		},
 		.unit_sid = o->unit_sid,
+		.pasid_min = o->guest_flags & (VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD)
+				     ? HOST_PASID_FIRST
+				     : 1,
+		.pasid_max = VIOMMU_PASID_MAX,
 		.ctx = m,
 		.placed = machine_placed,
 	};
@@ -407,6 +430,12 @@ static int board(struct machine *m)
 	char *path;
 	int ret;
 
+	if (o->guest_flags & VIOMMU_GUEST_VCMD && o->guest_flags & VIOMMU_GUEST_HOST_PASIDS)
+		return cmd_usage(o->command, "--virtual-commands and --pasids host: either the "
+					     "guest has numbers of its own, or the host's");
+	if (o->guest_flags & VIOMMU_GUEST_VCMD && o->profile == VIOMMU_PROFILE_LEGACY)
+		return cmd_usage(o->command,
+				 "--virtual-commands: profile legacy-kernels has no PASIDs");
 	ret = viommu_board_new(&config, &m->board);
 	if (!ret)
 		ret = viommu_server_new(&sc, &m->server);

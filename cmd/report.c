@@ -8,8 +8,8 @@
  * no answer.
  *
  * Members, 64-bit values as strings "0x...":
- *	version, profile, caching_mode, pasids, unit, queues, registers, fault_records, devices,
- *	faults, stats (unit, host_memory, caches, server), memory
+ *	version, profile, caching_mode, pasids, virtual_commands, unit, queues, registers,
+ *	fault_records, devices, faults, stats (unit, host_memory, caches, server), memory
  * man/viommu-inspect.1 describes them.
  */
 #include <inttypes.h>
@@ -191,15 +191,20 @@ static json_t *registers(struct report *r)
 	json_t *list = json_array();
 	unsigned int i, n;
 
+	bool old = r->m->options->guest_flags & VIOMMU_GUEST_VCMD_OLD;
+
 	for (i = 0; i < viommu_spec_regs_nr; i++) {
 		const struct viommu_spec_reg *reg = &viommu_spec_regs[i];
 
 		if (!viommu_spec_reg_present(reg, r->unit.cap, r->unit.ecap) ||
-		    reg->flags & VIOMMU_SPEC_REG_PER_RECORD)
+		    reg->flags & VIOMMU_SPEC_REG_PER_RECORD ||
+		    (old && reg->need == VTD_MASK(VTD_ECAP_VCS)))
 			continue;
 		for (n = 0; n < reg->count; n++)
 			append(r, list, one_register(r, reg, n));
 	}
+	for (i = 0; old && i < viommu_spec_old_regs_nr; i++)
+		append(r, list, one_register(r, &viommu_spec_old_regs[i], 0));
 	return list;
 }
 
@@ -663,7 +668,9 @@ static json_t *unit_stats(struct report *r)
 			{ "page_requests", s.page_requests },
 			{ "page_requests_lost", s.page_requests_lost },
 			{ "page_responses", s.page_responses }, { "queue_errors", s.queue_errors },
-			{ "messages", s.messages });
+			{ "messages", s.messages }, { "virtual_commands", s.virtual_commands },
+			{ "pasids_given", s.pasids_given },
+			{ "pasids_reclaimed", s.pasids_reclaimed });
 	put(r, object, "descriptors", d);
 	return object;
 }
@@ -732,6 +739,10 @@ char *machine_report(struct machine *m)
 	put(&r, root, "caching_mode", json_boolean(r.unit.cap & VTD_MASK(VTD_CAP_CM)));
 	put(&r, root, "pasids",
 	    json_string(m->options->guest_flags & VIOMMU_GUEST_HOST_PASIDS ? "host" : "identity"));
+	put(&r, root, "virtual_commands",
+	    !(m->options->guest_flags & VIOMMU_GUEST_VCMD)    ? json_null()
+	    : m->options->guest_flags & VIOMMU_GUEST_VCMD_OLD ? json_string("old")
+							      : json_string("new"));
 	put(&r, root, "unit", unit(&r));
 	put(&r, root, "queues", queues(&r));
 	put(&r, root, "registers", registers(&r));

@@ -47,6 +47,9 @@ struct viommu_board_config {
 	uint32_t pasid_quota; /* host PASIDs the VM may hold; 0 = no limit */
 	/* page requests open at a time for one device, 1..512; 0 = 512 */
 	uint32_t max_page_requests;
+	/* host PASIDs that the VM may get, inclusive; 0, 0 = 1..VIOMMU_PASID_MAX */
+	uint32_t pasid_min;
+	uint32_t pasid_max;
 	uint32_t reserved2;
 	/*
 	 * The guest's firmware switched the unit's BAR 0 on: this is where the registers are, and

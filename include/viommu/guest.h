@@ -135,6 +135,19 @@ struct viommu_guest_ops {
  */
 #define VIOMMU_GUEST_HOST_PASIDS 0x2u
 /*
+ * Virtual commands (ECAP.VCS): the guest asks for each PASID, the host chooses it, and it is the
+ * same number on both sides. A PASID that the guest did not get this way does not bind, and device
+ * models get no host PASID for it. What the guest gives back while it is bound, or does not own, is
+ * an error and changes nothing. A PASID stays the guest's until it frees it, a reset, or when the
+ * guest asks for another, the quota or the host has none left and this one was bound and is no
+ * longer: some kernels never send the free command. Not with VIOMMU_GUEST_HOST_PASIDS, nor with a
+ * profile without PASIDs. Linux 5.15 to 6.3 uses them, with VIOMMU_GUEST_CM only; later kernels
+ * choose PASIDs on their own and get none bound.
+ */
+#define VIOMMU_GUEST_VCMD 0x4u
+/* With VIOMMU_GUEST_VCMD: their registers as up to revision 3.2, for Linux 5.8 to 5.14. */
+#define VIOMMU_GUEST_VCMD_OLD 0x8u
+/*
  * Announce interrupt remapping (ECAP.IR; a profile gets MHMV 15, too): the VMM owns the interrupt
  * controllers, and asks viommu_guest_remap() for each message of a device and of each I/O APIC.
  * Without this flag ECAP may have nothing of it.
@@ -263,7 +276,8 @@ VIOMMU_API int viommu_guest_remap(struct viommu_guest *guest, uint16_t sid, uint
  * with VIOMMU_GUEST_HOST_PASIDS the one that is mapped; one that has none yet gets one (bounded by
  * the domain's quota), which it keeps until a reset, bound or not. A mapping that the owner made
  * himself (viommu_pasid_map()) is taken. 0; -EINVAL (beyond 20 bits; 0 without HOST_PASIDS, since
- * the host's PASID 0 stands for requests without); -ENOSPC, -EDQUOT, -ENOMEM.
+ * the host's PASID 0 stands for requests without); -EPERM (VIOMMU_GUEST_VCMD: not one that the
+ * guest was given); -ENOSPC, -EDQUOT, -ENOMEM.
  */
 VIOMMU_API int viommu_guest_pasid_to_host(struct viommu_guest *guest, struct viommu_gp gp,
 					  struct viommu_hp *out);
@@ -316,6 +330,10 @@ struct viommu_guest_stats {
 	uint64_t interrupts_passed;  /* remapping off, or in compatibility format */
 	uint64_t interrupts_blocked; /* recorded or not */
 	uint64_t interrupt_hits;     /* entries found in the cache */
+	/* VIOMMU_GUEST_VCMD: commands, PASIDs that the guest has now, those taken back unasked */
+	uint64_t virtual_commands;
+	uint64_t pasids_given;
+	uint64_t pasids_reclaimed;
 };
 VIOMMU_API void viommu_guest_stats(struct viommu_guest *guest, struct viommu_guest_stats *out);
 /*

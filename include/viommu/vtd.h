@@ -533,10 +533,7 @@ enum {
 	F(VTD_RDTC_RMID, 11, 0, "monitoring id") \
 	F(VTD_RDTC_CLOS, 36, 32, "class of service")
 
-/*
- * Virtual commands, layout of 3.3 and later. Up to 3.2 they sat at E00 (VCCAP), E10 (VCMD) and E20
- * (VCRSP), with operand and result from bit 8.
- */
+/* Virtual commands, layout of 3.3 and later. */
 #define VTD_VCMD_FIELDS(F, I, C)                    \
 	F(VTD_VCMD_CMD, 7, 0, "command")            \
 	F(VTD_VCMD_PASID, 35, 16, "operand: PASID") \
@@ -553,6 +550,20 @@ enum {
 	F(VTD_VCCAP_NULL, 0, 0, "null command (Linux: PASID commands)") \
 	F(VTD_VCCAP_PAS, 1, 1, "allocate PASID")                        \
 	F(VTD_VCCAP_FPS, 2, 2, "free PASID")
+
+/* The same up to 3.2, at other places (VTD_OLD_REGS). */
+#define VTD_OLD_VCCAP_FIELDS(F, I, C) F(VTD_OLD_VCCAP_PAS, 0, 0, "allocate and free PASID")
+
+#define VTD_OLD_VCMD_FIELDS(F, I, C)                   \
+	F(VTD_OLD_VCMD_CMD, 7, 0, "command")           \
+	F(VTD_OLD_VCMD_PASID, 27, 8, "operand: PASID") \
+	F(VTD_OLD_VCMD_OPERAND, 63, 28, "rest of the operand")
+
+#define VTD_OLD_VCRSP_FIELDS(F, I, C)                  \
+	F(VTD_OLD_VCRSP_IP, 0, 0, "in progress")       \
+	F(VTD_OLD_VCRSP_SC, 2, 1, "status")            \
+	F(VTD_OLD_VCRSP_PASID, 27, 8, "result: PASID") \
+	F(VTD_OLD_VCRSP_RSLT, 63, 28, "rest of the result")
 
 #define VTD_IVA_FIELDS(F, I, C)                          \
 	F(VTD_IVA_AM, 5, 0, "address mask")              \
@@ -643,7 +654,8 @@ enum {
 	VTD_VCMD_CODE_FREE = 2,
 	VTD_VCRSP_OK = 0,
 	VTD_VCRSP_UNDEFINED = 1,
-	VTD_VCRSP_PASID_ERROR = 16, /* none left, or not an allocated one */
+	VTD_VCRSP_PASID_ERROR = 16,    /* none left, or not an allocated one */
+	VTD_OLD_VCRSP_PASID_ERROR = 2, /* the same up to 3.2 (1 in 3.0, which only confuses) */
 };
 
 /* Enhanced commands: command and status codes. */
@@ -824,6 +836,20 @@ enum {
 	  VIOMMU_SPEC_REG_PER_RECORD, "fault record, low half")                                    \
 	R(FRCD_HI, FRO, 0x8, 64, 1, VTD_FRCD, 0, 0, VTD_MASK(VTD_FRCD_F), ~(uint64_t)0, NO, 0,     \
 	  VIOMMU_SPEC_REG_PER_RECORD | VIOMMU_SPEC_REG_HOOK, "fault record, high half")
+
+/*
+ * Where the virtual command registers stood up to 3.2: instead of VCMD, VCMD_EO, VCRSP and VCCAP on
+ * a unit that has them there. Linux 5.8 to 5.14 looks for them here.
+ */
+#define VTD_OLD_REGS(R)                                                                           \
+	R(OLD_VCCAP, FIX, 0xe00, 64, 1, VTD_OLD_VCCAP, 0, 0, 0, 0, ECAP, VTD_MASK(VTD_ECAP_VCS),  \
+	  0, "virtual command capability, up to 3.2")                                             \
+	R(OLD_VCMD, FIX, 0xe10, 64, 1, VTD_OLD_VCMD, 0,                                           \
+	  VTD_MASK(VTD_OLD_VCMD_CMD) | VTD_MASK(VTD_OLD_VCMD_PASID) |                             \
+		  VTD_MASK(VTD_OLD_VCMD_OPERAND),                                                 \
+	  0, 0, ECAP, VTD_MASK(VTD_ECAP_VCS), VIOMMU_SPEC_REG_HOOK, "virtual command, up to 3.2") \
+	R(OLD_VCRSP, FIX, 0xe20, 64, 1, VTD_OLD_VCRSP, 0, 0, 0, 0, ECAP, VTD_MASK(VTD_ECAP_VCS),  \
+	  0, "virtual command response, up to 3.2")
 
 /* ------------------------------------------------------------------------------------------------
  * Invalidation queue descriptors. Types 1 to 5 are 128 bits (in a 256-bit queue the second half
@@ -1136,6 +1162,9 @@ enum {
 	S(VTD_VCMD, 64, "virtual command")                                         \
 	S(VTD_VCRSP, 64, "virtual command response")                               \
 	S(VTD_VCCAP, 64, "virtual command capability")                             \
+	S(VTD_OLD_VCCAP, 64, "virtual command capability, up to 3.2")              \
+	S(VTD_OLD_VCMD, 64, "virtual command, up to 3.2")                          \
+	S(VTD_OLD_VCRSP, 64, "virtual command response, up to 3.2")                \
 	S(VTD_IVA, 64, "invalidate address")                                       \
 	S(VTD_IOTLB, 64, "IOTLB invalidate")                                       \
 	S(VTD_FRCD, 128, "fault record")                                           \
@@ -1182,7 +1211,7 @@ enum {
 /* Offsets: VTD_REG_<NAME>; those with base IRO or FRO are relative to it. */
 #define VIOMMU_SPEC_OFFSET(NAME, base, off, ...) VTD_REG_##NAME = off,
 enum {
-	VTD_REGS(VIOMMU_SPEC_OFFSET)
+	VTD_REGS(VIOMMU_SPEC_OFFSET) VTD_OLD_REGS(VIOMMU_SPEC_OFFSET)
 };
 #undef VIOMMU_SPEC_OFFSET
 
@@ -1490,6 +1519,9 @@ struct viommu_spec_reg {
 /* In the order of VTD_REGS: fixed ones by offset, then those with a base. */
 extern VIOMMU_API const struct viommu_spec_reg viommu_spec_regs[];
 extern VIOMMU_API const unsigned int viommu_spec_regs_nr;
+/* Those of VTD_OLD_REGS. */
+extern VIOMMU_API const struct viommu_spec_reg viommu_spec_old_regs[];
+extern VIOMMU_API const unsigned int viommu_spec_old_regs_nr;
 
 /* True if a unit with these capabilities has the register. */
 VIOMMU_API int viommu_spec_reg_present(const struct viommu_spec_reg *reg, uint64_t cap,

@@ -223,6 +223,8 @@ static int host_new(struct viommu_board *board, const struct viommu_board_config
 		.size = sizeof(hc),
 		.max_devices = VIOMMU_BOARD_MAX_DEVICES,
 		.max_page_requests = config->max_page_requests,
+		.pasid_min = config->pasid_min,
+		.pasid_max = config->pasid_max,
 		.ops = {
 			.ctx = board,
 			.miss = board_miss,

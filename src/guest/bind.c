@@ -28,11 +28,13 @@ static struct viommu_owner *owner_of(const struct viommu_guest *g)
 	return viommu_domain_owner(g->dom);
 }
 
-#define HELD_BITS 4096u
-
-static void held_clear(struct viommu_guest *g, uint32_t gp)
+struct unit_held *viommu__bind_held(struct viommu_guest *g, uint32_t gp)
 {
-	g->held[gp / HELD_BITS][gp % HELD_BITS / 64] &= ~BIT64(gp % 64);
+	struct unit_held **page = &g->held[gp / HELD_BITS];
+
+	if (!*page)
+		*page = viommu__calloc(1, sizeof(**page));
+	return *page;
 }
 
 int viommu__bind_hp_find(struct viommu_guest *g, uint32_t gp, uint32_t *hp)
@@ -42,6 +44,8 @@ int viommu__bind_hp_find(struct viommu_guest *g, uint32_t gp, uint32_t *hp)
 	if (!(g->flags & VIOMMU_GUEST_HOST_PASIDS)) {
 		/* The host's PASID 0 stands for requests without PASID. */
 		*hp = gp;
+		if (g->flags & VIOMMU_GUEST_VCMD)
+			return viommu__vcmd_given(g, gp) ? 0 : -ENOENT;
 		return gp && gp <= VIOMMU_PASID_MAX ? 0 : -ENOENT;
 	}
 	if (viommu_pasid_to_host(owner_of(g), (struct viommu_gp){ gp }, &host))
@@ -54,7 +58,7 @@ int viommu__bind_hp(struct viommu_guest *g, uint32_t gp, uint32_t *hp)
 {
 	const struct viommu_gp guest = { gp };
 	struct viommu_hp host;
-	uint64_t **page;
+	struct unit_held *page;
 	int err;
 
 	if (gp > VIOMMU_PASID_MAX)
@@ -62,11 +66,9 @@ int viommu__bind_hp(struct viommu_guest *g, uint32_t gp, uint32_t *hp)
 	if (!viommu__bind_hp_find(g, gp, hp))
 		return 0;
 	if (!(g->flags & VIOMMU_GUEST_HOST_PASIDS))
-		return -EINVAL;
-	page = &g->held[gp / HELD_BITS];
-	if (!*page)
-		*page = viommu__calloc(HELD_BITS / 64, sizeof(**page));
-	if (!*page)
+		return g->flags & VIOMMU_GUEST_VCMD ? -EPERM : -EINVAL;
+	page = viommu__bind_held(g, gp);
+	if (!page)
 		return -ENOMEM;
 	err = viommu_pasid_alloc(owner_of(g), 1, VIOMMU_PASID_MAX, &host);
 	if (err)
@@ -76,7 +78,7 @@ int viommu__bind_hp(struct viommu_guest *g, uint32_t gp, uint32_t *hp)
 		viommu_pasid_free(owner_of(g), host);
 		return err;
 	}
-	(*page)[gp % HELD_BITS / 64] |= BIT64(gp % 64);
+	page->given[gp % HELD_BITS / 64] |= BIT64(gp % 64);
 	*hp = host.v;
 	return 0;
 }
@@ -87,6 +89,8 @@ int viommu__bind_gp(struct viommu_guest *g, uint32_t hp, uint32_t *gp)
 
 	if (!(g->flags & VIOMMU_GUEST_HOST_PASIDS)) {
 		*gp = hp;
+		if (g->flags & VIOMMU_GUEST_VCMD)
+			return viommu__vcmd_given(g, hp) ? 0 : -ENOENT;
 		return hp && hp <= VIOMMU_PASID_MAX ? 0 : -ENOENT;
 	}
 	if (viommu_pasid_to_guest(owner_of(g), (struct viommu_hp){ hp }, &guest))
@@ -101,21 +105,22 @@ void viommu__bind_release(struct viommu_guest *g)
 
 	for (i = 0; i < ARRAY_SIZE(g->held); i++) {
 		for (j = 0; g->held[i] && j < HELD_BITS / 64; j++) {
-			while (g->held[i][j]) {
-				struct viommu_gp gp = { i * HELD_BITS + j * 64 +
-							lowest_bit(g->held[i][j]) };
-				struct viommu_hp hp;
+			uint64_t bits = g->held[i]->given[j];
 
-				held_clear(g, gp.v);
-				if (viommu_pasid_to_host(owner_of(g), gp, &hp))
+			for (; bits; bits &= bits - 1) {
+				struct viommu_gp gp = { i * HELD_BITS + j * 64 + lowest_bit(bits) };
+				uint32_t hp;
+
+				if (viommu__bind_hp_find(g, gp.v, &hp))
 					continue;
 				viommu_pasid_unmap(owner_of(g), gp);
-				viommu_pasid_free(owner_of(g), hp);
+				viommu_pasid_free(owner_of(g), (struct viommu_hp){ hp });
 			}
 		}
 		viommu__free(g->held[i]);
 		g->held[i] = NULL;
 	}
+	g->stats.pasids_given = 0;
 }
 
 /* With identity an id is ours while a shadow names it. */
@@ -291,8 +296,10 @@ static int host_bind(struct viommu_guest *g, struct unit_device *d, uint32_t gp,
 static void unbound(struct viommu_guest *g, struct shadow *s, uint32_t cause,
 		    const struct viommu_path_result *after)
 {
-	if (s->gp != VIOMMU_NO_PASID)
+	if (s->gp != VIOMMU_NO_PASID) {
 		hp_release(g, s->hp);
+		viommu__vcmd_idle(g, s->gp);
+	}
 	trap(g, VIOMMU_TRAP_UNBIND, cause, s->dev, s->gp, s->hp, s, after, 0);
 	viommu__shadow_del(g, s);
 }

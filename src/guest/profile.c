@@ -3,9 +3,9 @@
  * Capabilities: sets that are known to boot, and which sets this unit can be given.
  *
  * A capability that is announced has to work, so what the unit or the host below does not implement
- * is refused: virtual commands, performance counters, protected regions, host permission tables,
- * memory types, posted interrupts and the rest of ECAP that is not named here. Interrupt remapping
- * needs a VMM that asks (viommu_guest_remap()), so it is refused unless the VMM says that it does.
+ * is refused: performance counters, protected regions, host permission tables, memory types, posted
+ * interrupts and the rest of ECAP that is not named here. Interrupt remapping needs a VMM that asks
+ * (viommu_guest_remap()), so it is refused unless the VMM says that it does.
  */
 #include "guest/unit.h"
 
@@ -68,8 +68,8 @@ int viommu_guest_profile(uint32_t profile, uint32_t flags, uint32_t *ver, uint64
 			 uint64_t *ecap, uint8_t *haw)
 {
 	if (profile >= ARRAY_SIZE(profiles) ||
-	    (flags & ~(VIOMMU_GUEST_CM | VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_INTREMAP |
-		       VIOMMU_GUEST_X2APIC)))
+	    (flags & ~(VIOMMU_GUEST_CM | VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD |
+		       VIOMMU_GUEST_VCMD_OLD | VIOMMU_GUEST_INTREMAP | VIOMMU_GUEST_X2APIC)))
 		return -EINVAL;
 	if ((flags & VIOMMU_GUEST_X2APIC) && !(flags & VIOMMU_GUEST_INTREMAP))
 		return -EINVAL;
@@ -82,7 +82,8 @@ int viommu_guest_profile(uint32_t profile, uint32_t flags, uint32_t *ver, uint64
 			(flags & VIOMMU_GUEST_INTREMAP
 				 ? VTD_MASK(VTD_ECAP_IR) | VTD_MASK(VTD_ECAP_MHMV)
 				 : 0) |
-			(flags & VIOMMU_GUEST_X2APIC ? VTD_MASK(VTD_ECAP_EIM) : 0);
+			(flags & VIOMMU_GUEST_X2APIC ? VTD_MASK(VTD_ECAP_EIM) : 0) |
+			(flags & VIOMMU_GUEST_VCMD ? VTD_MASK(VTD_ECAP_VCS) : 0);
 	if (haw)
 		*haw = profiles[profile].haw;
 	return 0;
@@ -103,9 +104,9 @@ static const uint64_t ecap_known =
 	VTD_MASK(VTD_ECAP_NEST) | VTD_MASK(VTD_ECAP_PRS) | VTD_MASK(VTD_ECAP_SRS) |
 	VTD_MASK(VTD_ECAP_NWFS) | VTD_MASK(VTD_ECAP_EAFS) | VTD_MASK(VTD_ECAP_PSS) |
 	VTD_MASK(VTD_ECAP_PASID) | VTD_MASK(VTD_ECAP_PDS) | VTD_MASK(VTD_ECAP_SMTS) |
-	VTD_MASK(VTD_ECAP_SSADS) | VTD_MASK(VTD_ECAP_SSTS) | VTD_MASK(VTD_ECAP_FSTS) |
-	VTD_MASK(VTD_ECAP_SMPWCS) | VTD_MASK(VTD_ECAP_RPS) | VTD_MASK(VTD_ECAP_ADMS) |
-	VTD_MASK(VTD_ECAP_SSIRWS) | VTD_MASK(VTD_ECAP_SMS);
+	VTD_MASK(VTD_ECAP_VCS) | VTD_MASK(VTD_ECAP_SSADS) | VTD_MASK(VTD_ECAP_SSTS) |
+	VTD_MASK(VTD_ECAP_FSTS) | VTD_MASK(VTD_ECAP_SMPWCS) | VTD_MASK(VTD_ECAP_RPS) |
+	VTD_MASK(VTD_ECAP_ADMS) | VTD_MASK(VTD_ECAP_SSIRWS) | VTD_MASK(VTD_ECAP_SMS);
 
 /* With VIOMMU_GUEST_INTREMAP. */
 static const uint64_t ecap_intremap = VTD_MASK(VTD_ECAP_IR) | VTD_MASK(VTD_ECAP_EIM) |
@@ -173,14 +174,25 @@ static bool dependencies_hold(const struct viommu_unit *unit)
 	return true;
 }
 
-int viommu__profile_check(const struct viommu_unit *unit, uint32_t flags, struct viommu_host *host)
+/* VTD-CAP-37: a flag announces them, since who has them also says in which layout. */
+static bool vcmd_fits(const struct viommu_guest *g)
 {
-	uint64_t known = ecap_known | (flags & VIOMMU_GUEST_INTREMAP ? ecap_intremap : 0);
+	const struct viommu_unit *unit = &g->unit;
+
+	if (!(g->flags & VIOMMU_GUEST_VCMD))
+		return !ECAP(VCS) && !(g->flags & VIOMMU_GUEST_VCMD_OLD);
+	return ECAP(PASID) && !(g->flags & VIOMMU_GUEST_HOST_PASIDS);
+}
+
+int viommu__profile_check(const struct viommu_guest *g)
+{
+	const struct viommu_unit *unit = &g->unit;
+	uint64_t known = ecap_known | (g->flags & VIOMMU_GUEST_INTREMAP ? ecap_intremap : 0);
 	struct viommu_unit below;
 
-	viommu_host_unit(host, &below);
-	if ((unit->cap & ~cap_known) || (unit->ecap & ~known) || !fields_fit(unit) ||
-	    !dependencies_hold(unit) || !viommu__registers_fit(unit->cap, unit->ecap))
+	viommu_host_unit(g->host, &below);
+	if (!vcmd_fits(g) || (unit->cap & ~cap_known) || (unit->ecap & ~known) ||
+	    !fields_fit(unit) || !dependencies_hold(unit) || !viommu__registers_fit(g))
 		return -EINVAL;
 	if ((unit->cap & cap_host & ~below.cap) || (unit->ecap & ecap_host & ~below.ecap))
 		return -EINVAL;

@@ -8,10 +8,10 @@
  */
 #include "guest/unit.h"
 
-/* Numbers of registers, in the order of viommu_spec_regs. */
+/* Numbers of registers, in the order of viommu_spec_regs, then of viommu_spec_old_regs. */
 #define REG_NUMBER(NAME, ...) REG_##NAME,
 enum {
-	VTD_REGS(REG_NUMBER) REGS
+	VTD_REGS(REG_NUMBER) VTD_OLD_REGS(REG_NUMBER) REGS
 };
 #undef REG_NUMBER
 
@@ -233,11 +233,28 @@ static void hook_iqt(struct viommu_guest *g, const struct reg_write *w, struct u
 		out->kick = true;
 }
 
+/* ---- Virtual commands ---- */
+
+/*
+ * VTD-REG-03: a qword may come as two dwords, the low one first; so the high one starts it. The
+ * command ends inside of the write: VCRSP.IP is never seen set, and no write meets it set
+ * (VTD-VCMD-04, VTD-VCMD-05).
+ */
+static void hook_vcmd(struct viommu_guest *g, const struct reg_write *w, struct unit_out *out)
+{
+	(void)out;
+	if (w->bits >> 32)
+		reg64_at_set(g,
+			     g->flags & VIOMMU_GUEST_VCMD_OLD ? VTD_REG_OLD_VCRSP : VTD_REG_VCRSP,
+			     viommu__vcmd_run(g, reg64_at(g, w->offset)));
+}
+
 static const reg_hook hooks[REGS] = {
-	[REG_GCMD] = hook_gcmd,   [REG_CCMD] = hook_ccmd,       [REG_FSTS] = hook_fsts,
-	[REG_FECTL] = hook_fectl, [REG_IQT] = hook_iqt,         [REG_ICS] = hook_ics,
-	[REG_IECTL] = hook_iectl, [REG_PRS] = hook_prs,         [REG_PECTL] = hook_pectl,
-	[REG_IOTLB] = hook_iotlb, [REG_FRCD_HI] = hook_frcd_hi,
+	[REG_GCMD] = hook_gcmd,     [REG_CCMD] = hook_ccmd,       [REG_FSTS] = hook_fsts,
+	[REG_FECTL] = hook_fectl,   [REG_IQT] = hook_iqt,         [REG_ICS] = hook_ics,
+	[REG_IECTL] = hook_iectl,   [REG_PRS] = hook_prs,         [REG_PECTL] = hook_pectl,
+	[REG_IOTLB] = hook_iotlb,   [REG_FRCD_HI] = hook_frcd_hi, [REG_VCMD] = hook_vcmd,
+	[REG_OLD_VCMD] = hook_vcmd,
 };
 
 /* ---- The block ---- */
@@ -254,18 +271,32 @@ static unsigned int reg_base(const struct viommu_spec_reg *reg, uint64_t cap, ui
 	}
 }
 
-/* Which register each dword belongs to. False: two claim one, or the block is too small. */
-static bool layout(uint64_t cap, uint64_t ecap, uint8_t owner[VIOMMU_GUEST_REGISTERS / 4])
+static const struct viommu_spec_reg *reg_number(unsigned int n)
 {
+	return n < REG_OLD_VCCAP ? &viommu_spec_regs[n] : &viommu_spec_old_regs[n - REG_OLD_VCCAP];
+}
+
+/* Registers of one layout are none of the other's (VTD-VCMD-06). */
+static bool other_layout(uint32_t flags, unsigned int n)
+{
+	if (flags & VIOMMU_GUEST_VCMD_OLD)
+		return n >= REG_VCMD && n <= REG_VCCAP;
+	return n >= REG_OLD_VCCAP;
+}
+
+/* Which register each dword belongs to. False: two claim one, or the block is too small. */
+static bool layout(const struct viommu_guest *g, uint8_t owner[VIOMMU_GUEST_REGISTERS / 4])
+{
+	uint64_t cap = g->unit.cap, ecap = g->unit.ecap;
 	unsigned int n, i, j;
 
 	memset(owner, 0, VIOMMU_GUEST_REGISTERS / 4);
-	for (n = 0; n < viommu_spec_regs_nr; n++) {
-		const struct viommu_spec_reg *reg = &viommu_spec_regs[n];
+	for (n = 0; n < REGS; n++) {
+		const struct viommu_spec_reg *reg = reg_number(n);
 		unsigned int at = reg_base(reg, cap, ecap) + reg->offset;
 		unsigned int count = reg->count, stride = reg->width / 8;
 
-		if (!viommu_spec_reg_present(reg, cap, ecap))
+		if (other_layout(g->flags, n) || !viommu_spec_reg_present(reg, cap, ecap))
 			continue;
 		if (reg->flags & VIOMMU_SPEC_REG_PER_RECORD) {
 			count = (unsigned int)VTD_FIELD(cap, VTD_CAP_NFR) + 1;
@@ -284,16 +315,16 @@ static bool layout(uint64_t cap, uint64_t ecap, uint8_t owner[VIOMMU_GUEST_REGIS
 	return true;
 }
 
-bool viommu__registers_fit(uint64_t cap, uint64_t ecap)
+bool viommu__registers_fit(const struct viommu_guest *g)
 {
 	uint8_t owner[VIOMMU_GUEST_REGISTERS / 4];
 
-	return layout(cap, ecap, owner);
+	return layout(g, owner);
 }
 
 void viommu__registers_init(struct viommu_guest *g)
 {
-	layout(g->unit.cap, g->unit.ecap, g->owner);
+	layout(g, g->owner);
 	g->frcd = (uint16_t)(16u * (unsigned int)HAS_CAP(g, FRO));
 	g->iva = (uint16_t)(16u * (unsigned int)HAS_ECAP(g, IRO));
 	viommu__registers_reset(g, false);
@@ -307,7 +338,7 @@ static const struct viommu_spec_reg *reg_of(const struct viommu_guest *g, unsign
 
 	if (!g->owner[dword])
 		return NULL;
-	reg = &viommu_spec_regs[g->owner[dword] - 1];
+	reg = reg_number(g->owner[dword] - 1u);
 	*first = reg->width == 64 ? dword & ~1u : dword;
 	return reg;
 }
@@ -331,6 +362,10 @@ void viommu__registers_reset(struct viommu_guest *g, bool warm)
 	REG32(g, VER) = g->unit.ver;
 	REG64_SET(g, CAP, g->unit.cap);
 	REG64_SET(g, ECAP, g->unit.ecap);
+	if (g->flags & VIOMMU_GUEST_VCMD)
+		reg64_at_set(g,
+			     g->flags & VIOMMU_GUEST_VCMD_OLD ? VTD_REG_OLD_VCCAP : VTD_REG_VCCAP,
+			     viommu__vcmd_capability(g));
 }
 
 /* One register, all of it or (bits) half of it. */
@@ -347,8 +382,8 @@ static void reg_store(struct viommu_guest *g, const struct viommu_spec_reg *reg,
 		reg64_at_set(g, w.offset, now);
 	else
 		g->reg[first] = (uint32_t)now;
-	if (hooks[reg - viommu_spec_regs])
-		hooks[reg - viommu_spec_regs](g, &w, out);
+	if (hooks[g->owner[first] - 1])
+		hooks[g->owner[first] - 1](g, &w, out);
 }
 
 static bool access_fits(uint64_t offset, unsigned bytes)

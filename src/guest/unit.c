@@ -145,7 +145,8 @@ static int config_read(const struct viommu_guest_config *c, struct viommu_guest 
 		g->unit.cap = c->cap | (c->flags & VIOMMU_GUEST_CM ? VTD_MASK(VTD_CAP_CM) : 0);
 		g->unit.ecap = c->ecap |
 			       (c->flags & VIOMMU_GUEST_INTREMAP ? VTD_MASK(VTD_ECAP_IR) : 0) |
-			       (c->flags & VIOMMU_GUEST_X2APIC ? VTD_MASK(VTD_ECAP_EIM) : 0);
+			       (c->flags & VIOMMU_GUEST_X2APIC ? VTD_MASK(VTD_ECAP_EIM) : 0) |
+			       (c->flags & VIOMMU_GUEST_VCMD ? VTD_MASK(VTD_ECAP_VCS) : 0);
 	}
 	if (c->ver)
 		g->unit.ver = c->ver;
@@ -155,7 +156,7 @@ static int config_read(const struct viommu_guest_config *c, struct viommu_guest 
 	g->ops = c->ops;
 	g->max_binds = c->max_binds ? c->max_binds : GUEST_MAX_BINDS;
 	g->burst = c->burst ? c->burst : GUEST_BURST;
-	return viommu__profile_check(&g->unit, g->flags, g->host);
+	return viommu__profile_check(g);
 }
 
 int viommu_guest_new(const struct viommu_guest_config *config, struct viommu_domain *dom,

@@ -11,6 +11,7 @@
  *	bind.c		the guest's tables read, compared with the shadows; binds on the host
  *	invalidate.c	invalidations handed to the host
  *	intremap.c	interrupt messages, their table and its cache
+ *	vcmd.c		virtual commands: PASIDs that the guest asks for
  *	profile.c	capabilities: sets that boot, and what a config may say
  *	unit.c		life, locking, devices, inspection
  *
@@ -86,6 +87,13 @@ struct unit_out {
 	} message[2 * EVENTS];
 	unsigned int messages;
 	bool kick;
+};
+
+/* Of 4096 PASIDs. */
+#define HELD_BITS 4096u
+struct unit_held {
+	uint64_t given[HELD_BITS / 64]; /* allocated by us, for this guest PASID */
+	uint64_t idle[HELD_BITS / 64];  /* vcmd.c: a bind of it ended; it may be bound again */
 };
 
 struct unit_device;
@@ -196,8 +204,9 @@ struct viommu_guest {
 	struct list by_did[GUEST_HASH];
 	uint32_t binds;
 
-	/* Host PASIDs that we allocated, by guest PASID: bitmaps of 4096. */
-	uint64_t *held[256];
+	/* Host PASIDs that we allocated, by guest PASID; NULL: none of these. */
+	struct unit_held *held[(VIOMMU_PASID_MAX + 1) / HELD_BITS];
+	uint32_t reclaim; /* the next PASID that is looked at when none is left */
 
 	struct viommu_guest_stats stats;
 };
@@ -247,7 +256,7 @@ void viommu__registers_init(struct viommu_guest *g);
 /* Power-on values; warm: sticky bits stay. */
 void viommu__registers_reset(struct viommu_guest *g, bool warm);
 /* True if the registers that the capabilities place by IRO, FRO and NFR fit into the block. */
-bool viommu__registers_fit(uint64_t cap, uint64_t ecap);
+bool viommu__registers_fit(const struct viommu_guest *g);
 
 /* ---- event.c ---- */
 
@@ -323,6 +332,19 @@ int viommu__bind_hp_find(struct viommu_guest *g, uint32_t gp, uint32_t *hp);
 int viommu__bind_gp(struct viommu_guest *g, uint32_t hp, uint32_t *gp);
 /* Give back the host PASIDs that we allocated. */
 void viommu__bind_release(struct viommu_guest *g);
+/* Where gp is noted as held; NULL: no memory. */
+struct unit_held *viommu__bind_held(struct viommu_guest *g, uint32_t gp);
+
+/* ---- vcmd.c ---- */
+
+/* VCCAP. */
+uint64_t viommu__vcmd_capability(const struct viommu_guest *g);
+/* Carry out VCMD; what VCRSP is then. */
+uint64_t viommu__vcmd_run(struct viommu_guest *g, uint64_t command);
+/* Was it given to the guest? */
+bool viommu__vcmd_given(const struct viommu_guest *g, uint32_t pasid);
+/* A bind of it ended. */
+void viommu__vcmd_idle(struct viommu_guest *g, uint32_t pasid);
 
 /* ---- invalidate.c ---- */
 
@@ -354,7 +376,7 @@ void viommu__ir_invalidate(struct viommu_guest *g, uint32_t first, uint32_t nr);
 
 /* ---- profile.c ---- */
 
-/* flags: VIOMMU_GUEST_* */
-int viommu__profile_check(const struct viommu_unit *unit, uint32_t flags, struct viommu_host *host);
+/* The unit, its flags and its host: do they go together? */
+int viommu__profile_check(const struct viommu_guest *g);
 
 #endif /* VIOMMU_GUEST_UNIT_H */

@@ -139,6 +139,9 @@ uint64_t viommu_spec_reserved(const struct viommu_spec_table *table, unsigned in
 	},
 const struct viommu_spec_reg viommu_spec_regs[] = { VTD_REGS(REG) };
 const unsigned int viommu_spec_regs_nr = sizeof(viommu_spec_regs) / sizeof(viommu_spec_regs[0]);
+const struct viommu_spec_reg viommu_spec_old_regs[] = { VTD_OLD_REGS(REG) };
+const unsigned int viommu_spec_old_regs_nr =
+	sizeof(viommu_spec_old_regs) / sizeof(viommu_spec_old_regs[0]);
 
 int viommu_spec_reg_present(const struct viommu_spec_reg *reg, uint64_t cap, uint64_t ecap)
 {

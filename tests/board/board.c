@@ -490,7 +490,10 @@ static void a_miss_binds_what_the_guest_says(void **state)
 
 static void a_host_pasid_of_the_allocators_serves_as_well(void **state)
 {
-	struct viommu_board_config config = { .guest.flags = VIOMMU_GUEST_HOST_PASIDS };
+	struct viommu_board_config config = { .guest.flags = VIOMMU_GUEST_HOST_PASIDS,
+					      .pasid_min = 0x80000,
+					      .pasid_max = 0x80001 };
+	struct viommu_board *none;
 	struct viommu_gp gp;
 	struct rig r;
 	uint32_t hp;
@@ -504,9 +507,15 @@ static void a_host_pasid_of_the_allocators_serves_as_well(void **state)
 						     (struct viommu_hp){ hp }, &gp),
 			 0);
 	assert_int_equal(gp.v, GUEST_PASID);
+	assert_int_equal(hp, 0x80000);
 	assert_int_equal(store(&r, VA, 0, 0x77), 0);
 	assert_int_equal(ram(&r, r.page)[0], 0x77);
+	assert_int_equal(viommu_pci_pasid(r.toy[0].pci, GUEST_PASID + 1, &hp), 0);
+	assert_int_equal(hp, 0x80001);
+	assert_int_equal(viommu_pci_pasid(r.toy[0].pci, GUEST_PASID + 2, &hp), -ENOSPC);
 	close_rig(&r);
+	config.pasid_max = 0x7ffff;
+	assert_int_equal(viommu_board_new(&config, &none), -EINVAL);
 }
 
 static void a_fault_is_recorded_and_its_interrupt_goes_out_at_the_unit(void **state)

@@ -158,6 +158,7 @@ def the_unit_after_power_on():
 	with _serving(guest=False) as (d, _):
 		a = _json(d)
 		assert a["profile"] == "sva" and a["caching_mode"] is False and a["pasids"] == "identity"
+		assert a["virtual_commands"] is None
 		u = a["unit"]
 		assert u["slot"] == "00:04.0" and u["registers"] == "0xfebe0000" and u["placed"] is None
 		assert u["translation"] is False and u["root_table_set"] is False
@@ -180,6 +181,15 @@ def options_are_told():
 		a = _json(d)
 		assert (a["profile"], a["caching_mode"], a["pasids"]) == ("host", True, "host")
 		assert a["unit"]["registers"] == "0xfe700000"
+	for layout, other, at in (("new", "OLD_VCMD", "0xe00"), ("old", "VCMD", "0xe10")):
+		with _serving("--virtual-commands", layout, guest=False) as (d, _):
+			a = _json(d)
+			assert (a["virtual_commands"], a["caching_mode"]) == (layout, True)
+			name = "VCMD" if layout == "new" else "OLD_VCMD"
+			assert _register(a, name)["offset"] == at
+			assert other not in [r["name"] for r in a["registers"]]
+			assert a["stats"]["unit"]["pasids_given"] == 0
+			assert "given by the host" in tool.run("inspect", d).stdout
 
 
 def registers_are_decoded():

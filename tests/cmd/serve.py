@@ -200,6 +200,27 @@ def profiles_and_caching_mode_are_announced():
 	assert cap_ecap("--profile", "legacy-kernels")[0] == 1
 
 
+def the_guest_is_given_pasids_of_the_host():
+	for layout, capability, command, response, shift in (("new", 0xe30, 0xe00, 0xe10, 16),
+							     ("old", 0xe00, 0xe10, 0xe20, 8)):
+		with tool.folder() as d, _serve(d, "--virtual-commands", layout) as r:
+			r.until("qemu-system")
+			f = vfu.Function(d + "/iommu.sock")
+			assert f.read64(vfu.BAR0, 8) >> 7 & 1 and f.read64(vfu.BAR0, 16) >> 44 & 1
+			assert f.read64(vfu.BAR0, capability) & 1
+			for n in range(3):
+				f.write64(vfu.BAR0, command, 1)
+				assert f.read64(vfu.BAR0, response) == (0x1000 + n) << shift
+			f.write64(vfu.BAR0, command, 0x1001 << shift | 2)
+			assert f.read64(vfu.BAR0, response) == 0
+			f.close()
+			# A guest that starts anew has none.
+			f = vfu.Function(d + "/iommu.sock")
+			f.write64(vfu.BAR0, command, 1)
+			assert f.read64(vfu.BAR0, response) == 0x1000 << shift
+			f.close()
+
+
 def it_gives_up_what_it_could_do():
 	with tool.folder() as d, _serve(d) as r:
 		r.until("qemu-system")
@@ -224,6 +245,10 @@ def bad_usage_is_one_clear_line():
 			(["--unit", "00.0"], "DD.F"),
 			(["--pasids"], "--pasids needs a value"),
 			(["--pasids", "mine"], ["mine", "identity or host"]),
+			(["--virtual-commands"], "--virtual-commands needs a value"),
+			(["--virtual-commands", "newer"], ["newer", "new or old"]),
+			(["--virtual-commands", "new", "--pasids", "host"], "the host's"),
+			(["--virtual-commands", "new", "--profile", "legacy-kernels"], "no PASIDs"),
 			(["--registers"], "--registers needs a value"),
 			(["--registers", "fe000000"], ["fe000000", "0x"]),
 			(["--registers", "0"], "multiple of 0x10000"),

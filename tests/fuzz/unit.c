@@ -75,7 +75,7 @@ struct vm {
 	struct viommu_dma *dma;
 	struct viommu_guest *guest;
 	uint64_t cap, ecap;
-	uint32_t flags;
+	uint32_t vcrsp;
 };
 
 static void must(int ret)
@@ -192,6 +192,9 @@ static void check(struct vm *vm)
 	VIOMMU_ASSERT(!!(fsts & VTD_MASK(VTD_FSTS_PPF)) == filled);
 	VIOMMU_ASSERT(viommu_guest_read(vm->guest, VTD_REG_CAP, 8) == vm->cap);
 	VIOMMU_ASSERT(viommu_guest_read(vm->guest, VTD_REG_ECAP, 8) == vm->ecap);
+	/* VTD-VCMD-04: an answer is one. */
+	if (vm->ecap & VTD_MASK(VTD_ECAP_VCS))
+		VIOMMU_ASSERT(!(viommu_guest_read(vm->guest, vm->vcrsp, 8) & 1));
 
 	n = viommu_guest_shadows(vm->guest, 0, (struct viommu_gp){ VIOMMU_NO_PASID }, sh, 16);
 	for (i = 0; i < n; i++) {
@@ -442,9 +445,13 @@ void fuzz_one(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { data, size };
 	uint8_t config = fuzz_u8(&in);
+	/* The legacy profile has no PASIDs, and another use for the bit. */
+	bool vcmd = config & 64 && (config & 3) != VIOMMU_PROFILE_LEGACY;
 	struct vm vm = { 0 };
 	struct viommu_host_config hc = { .size = sizeof(hc),
 					 .max_page_requests = 16,
+					 .pasid_min = 1,
+					 .pasid_max = VIOMMU_PASID_MAX,
 					 .ops = { .ctx = &vm,
 						  .miss = on_miss,
 						  .fault = on_fault,
@@ -453,8 +460,11 @@ void fuzz_one(const uint8_t *data, size_t size)
 		.size = sizeof(gc),
 		.profile = config & 3,
 		.flags = (config & 4 ? VIOMMU_GUEST_CM : 0) |
-			 (config & 8 ? VIOMMU_GUEST_HOST_PASIDS : 0) |
-			 (config & 128 ? VIOMMU_GUEST_INTREMAP | VIOMMU_GUEST_X2APIC : 0),
+			 (config & 128 ? VIOMMU_GUEST_INTREMAP | VIOMMU_GUEST_X2APIC : 0) |
+			 (vcmd ? VIOMMU_GUEST_VCMD : 0) |
+			 (!(config & 8) ? 0
+			  : vcmd        ? VIOMMU_GUEST_VCMD_OLD
+					: VIOMMU_GUEST_HOST_PASIDS),
 		.burst = config & 16 ? 1 : 0,
 		.max_binds = 6,
 	};
@@ -462,6 +472,8 @@ void fuzz_one(const uint8_t *data, size_t size)
 
 	if (gc.profile > VIOMMU_PROFILE_LEGACY)
 		gc.profile = VIOMMU_PROFILE_HOST;
+	if (vcmd)
+		hc.pasid_max = hc.pasid_min + 4; /* so few that they run out */
 	tables_make();
 	must(viommu_mem_new(&vm.mem));
 	must(viommu_mem_add_ptr(vm.mem, 0, sizeof(words), words, 0));
@@ -481,6 +493,7 @@ void fuzz_one(const uint8_t *data, size_t size)
 	}
 	vm.cap = viommu_guest_read(vm.guest, VTD_REG_CAP, 8);
 	vm.ecap = viommu_guest_read(vm.guest, VTD_REG_ECAP, 8);
+	vm.vcrsp = gc.flags & VIOMMU_GUEST_VCMD_OLD ? VTD_REG_OLD_VCRSP : VTD_REG_VCRSP;
 	if (config & 32)
 		start(&vm, config & 64 && gc.profile == VIOMMU_PROFILE_LEGACY);
 	check(&vm);

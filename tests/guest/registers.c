@@ -199,8 +199,8 @@ static void other_sizes_and_places_read_0_and_write_nothing(void **state)
 
 /*
  * VTD-REG-17, VTD-REG-18, VTD-REG-19, VTD-REG-20, VTD-REG-33, VTD-REG-34, VTD-REG-37,
- * VTD-CAP-04, VTD-ECMD-01, VTD-ECMD-02, VTD-ECMD-03, VTD-ECMD-04, VTD-VCMD-01, VTD-VCMD-02,
- * VTD-VCMD-03, VTD-VCMD-04, VTD-VCMD-05, VTD-CAP-37, VTD-CAP-43
+ * VTD-CAP-04, VTD-ECMD-01, VTD-ECMD-02, VTD-ECMD-03, VTD-ECMD-04, VTD-CAP-43, and without its flag
+ * VTD-REG-38
  */
 static void check_absent(struct gw *w)
 {

@@ -33,10 +33,24 @@ static void on_trap(void *ctx, const struct viommu_guest_trap *trap)
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* Lock held. */
+static void named(struct gw *w, uint32_t pasid)
+{
+	if (pasid == VIOMMU_NO_PASID || pasid == VIOMMU_ALL_PASIDS)
+		return;
+	if (pasid < w->named_min)
+		w->named_min = pasid;
+	if (pasid > w->named_max)
+		w->named_max = pasid;
+}
+
 static int on_miss(void *ctx, struct viommu_device *dev, uint32_t pasid, struct viommu_fault *fault)
 {
 	struct gw *w = ctx;
 
+	pthread_mutex_lock(&w->lock);
+	named(w, pasid);
+	pthread_mutex_unlock(&w->lock);
 	return w->guest ? viommu_guest_miss(w->guest, dev, pasid, fault) : VIOMMU_FAULTED;
 }
 
@@ -44,6 +58,9 @@ static void on_fault(void *ctx, struct viommu_device *dev, const struct viommu_f
 {
 	struct gw *w = ctx;
 
+	pthread_mutex_lock(&w->lock);
+	named(w, fault->pasid);
+	pthread_mutex_unlock(&w->lock);
 	if (w->guest)
 		viommu_guest_fault(w->guest, dev, fault);
 }
@@ -56,8 +73,12 @@ static void on_page_request(void *ctx, struct viommu_device *dev,
 	pthread_mutex_lock(&w->lock);
 	w->request = *req;
 	w->requests++;
+	if (req->flags & VIOMMU_PAGE_REQUEST_PASID)
+		named(w, req->pasid);
 	pthread_mutex_unlock(&w->lock);
 	viommu_guest_page_request(w->guest, dev, req);
+	if (w->answer)
+		w->answer(w);
 }
 
 static void on_invalidate(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes)
@@ -66,6 +87,7 @@ static void on_invalidate(void *ctx, uint32_t pasid, uint64_t addr, uint64_t byt
 
 	pthread_mutex_lock(&w->lock);
 	w->told++;
+	named(w, pasid);
 	w->told_pasid = pasid;
 	w->told_addr = addr;
 	w->told_bytes = bytes;
@@ -78,20 +100,25 @@ void gw_open_host(struct gw *w, const struct gw_config *c)
 {
 	struct viommu_host_config hc = { .size = sizeof(hc),
 					 .max_page_requests = c->max_page_requests,
+					 .pasid_min = c->pasid_min,
+					 .pasid_max = c->pasid_max,
 					 .ops = { .ctx = w,
 						  .miss = on_miss,
 						  .fault = on_fault,
 						  .page_request = on_page_request } };
+	const struct viommu_domain_config domc = { .size = sizeof(domc),
+						   .pasid_quota = c->pasid_quota };
 	unsigned int i;
 
 	memset(w, 0, sizeof(*w));
+	w->named_min = UINT32_MAX;
 	pthread_mutex_init(&w->lock, NULL);
 	tables_init(&w->ram, 0, GW_BYTES);
 	tables_page(&w->ram); /* GPA 0 is nobody's */
 	assert_int_equal(viommu_mem_new(&w->mem), 0);
 	assert_int_equal(viommu_mem_add_fd(w->mem, 0, GW_BYTES, w->ram.fd, 0, 0), 0);
 	assert_int_equal(viommu_host_new(&hc, &w->host), 0);
-	assert_int_equal(viommu_domain_new(w->host, w->mem, NULL, &w->dom), 0);
+	assert_int_equal(viommu_domain_new(w->host, w->mem, &domc, &w->dom), 0);
 	for (i = 0; i < GW_DEVICES; i++) {
 		const struct viommu_device_config dc = {
 			.size = sizeof(dc),

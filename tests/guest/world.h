@@ -57,6 +57,9 @@ struct gw {
 	unsigned int traps;
 	struct viommu_page_request request; /* last that the host sent up */
 	unsigned int requests;
+	void (*answer)(struct gw *w); /* after a request has gone up; may be NULL */
+	/* the least and the greatest PASID that the host named or was told, of all callbacks */
+	uint32_t named_min, named_max;
 	unsigned int told; /* times a device's own cache was told of an invalidation */
 	uint32_t told_pasid;
 	uint64_t told_addr, told_bytes;
@@ -74,6 +77,8 @@ struct gw_config {
 	bool no_trap;
 	uint32_t device_flags; /* 0: PASID, ATS, PRI */
 	uint32_t max_page_requests;
+	uint32_t pasid_min, pasid_max; /* of the host's allocator; both 0: all */
+	uint32_t pasid_quota;
 };
 
 void gw_open(struct gw *w, const struct gw_config *config);

@@ -145,6 +145,9 @@ static void reserved_bits_are_those_of_the_specification(void **state)
 		{ "VTD_RDTC", { ~0x1f00000fffull } },
 		{ "VTD_VCRSP", { 0xff00 } },
 		{ "VTD_VCCAP", { ~0x7ull } },
+		{ "VTD_OLD_VCMD", { 0 } },
+		{ "VTD_OLD_VCRSP", { 0xf8 } },
+		{ "VTD_OLD_VCCAP", { ~0x1ull } },
 		{ "VTD_IOTLB", { ~0xb603ffff00000000ull } },
 		{ "VTD_PRQ", { 0xffc000000000fe00, 0, ~0ull, ~0ull } },
 	};

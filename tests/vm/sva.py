@@ -3,10 +3,10 @@
 """Processes of a Linux guest share their address spaces with our device: tests/vm/guest/sva.c.
 
 usage: sva.py --viommu PROGRAM --guest INIT --preload LIB --preload-run PROGRAM --fetch SCRIPT
-	      [--levels 4|5]
+	      [--levels 4|5] [--pasids identity|host]
 
 Copies by a process's own pointers, bad pointers, several processes at once, and processes killed
-with descriptors in flight.
+with descriptors in flight. With --pasids host the numbers that the guest has are not the host's.
 """
 
 import sys
@@ -16,6 +16,8 @@ import vmlib
 
 QUEUES = 8
 KILLS = 6
+# The first number that the host chooses (cmd/machine.c).
+HOST_PASIDS = 0x1000
 
 
 def check_requests(tap, before, after, interrupts=None):
@@ -34,6 +36,23 @@ def check_requests(tap, before, after, interrupts=None):
 			  [] if 0 < interrupts <= stats["page_requests"] else
 			  ["%d interrupts, %s" % (interrupts, stats)], "%d interrupts" % interrupts)
 	return stats["page_requests"]
+
+
+def check_numbers(tap, args, state, prefix):
+	"""Every bind has two numbers: the same one twice, or one from each side's range."""
+	pairs = [(bind["guest_pasid"], bind["host_pasid"])
+		 for bind in guests.device(state)["binds"]["list"] if bind["guest_pasid"]]
+	shadows = [(shadow["guest_pasid"], shadow["host_pasid"])
+		   for shadow in guests.device(state)["shadows"] if shadow["guest_pasid"]]
+	if args.pasids == "host":
+		bad = [pair for pair in pairs if not pair[0] < HOST_PASIDS <= pair[1]]
+	else:
+		bad = [pair for pair in pairs if pair[0] != pair[1]]
+	tap.check(prefix + "guest and host PASIDs are as told (%s)" % args.pasids,
+		  ["guest's %d, host's %d" % pair for pair in bad] or
+		  ([] if len(pairs) >= QUEUES and sorted(pairs) == sorted(shadows) else
+		   ["binds %s, shadows %s" % (pairs, shadows)]),
+		  " ".join("%d:%#x" % pair for pair in pairs))
 
 
 def check_bound(tap, args, server, prefix):
@@ -56,6 +75,7 @@ def check_bound(tap, args, server, prefix):
 		  ["PASID %d: %s" % (pasid, binds.get(pasid)) for pasid, entry in own.items()
 		   if binds.get(pasid, {}).get("PGTT") != 3 or
 		   binds[pasid].get("FSPTPTR") != entry.get("FSPTPTR")])
+	check_numbers(tap, args, state, prefix)
 
 
 def check_unbound(tap, args, server, prefix):
@@ -76,7 +96,8 @@ def run(tap, args, folder):
 	setup = guests.Setup(args, folder)
 	tap.note(setup.about)
 	cpu = "max" if args.levels == 5 else "max,la57=off"
-	with vmlib.Server(args.viommu, folder) as server, setup.boot(server, cpu=cpu) as guest:
+	with vmlib.Server(args.viommu, folder, "--pasids", args.pasids) as server, \
+	     setup.boot(server, cpu=cpu) as guest:
 		guest.start()
 		tap.note("; ".join(guest.notes))
 		guest.must(tap, "load idxd")
@@ -108,4 +129,5 @@ def run(tap, args, folder):
 if __name__ == "__main__":
 	PARSER = guests.arguments("sva.py")
 	PARSER.add_argument("--levels", type=int, choices=(4, 5), default=5)
+	PARSER.add_argument("--pasids", choices=("identity", "host"), default="identity")
 	sys.exit(guests.main("sva.py", run, PARSER))
