@@ -16,6 +16,8 @@ import vmlib
 # As many as the runner has in accel-config 4.1.8: each operation in both modes, by sizes, with and
 # without block-on-fault, alone and in a batch. A later release may have more.
 LEAST_PASSES = 400
+LEAST_OF_KIND = {"single": 150, "batched": 150, "dif": 20, "dif_batched": 20,
+		 "block_on_fault": 200, "no_block_on_fault": 200}
 RUNNER_SECONDS = 1200
 
 
@@ -33,6 +35,11 @@ def run(tap, args, folder):
 		tap.check("every run of the test runner passes",
 			  [] if passes >= LEAST_PASSES and not answer.status else
 			  ["%d passes, status %s" % (passes, answer.status)], "%d passes" % passes)
+		kinds = dict(line.split() for line in answer.values.get("runner_kind", []))
+		for kind, least in LEAST_OF_KIND.items():
+			tap.check("among them: %s" % kind.replace("_", " "),
+				  [] if int(kinds.get(kind, 0)) >= least else [str(kinds)],
+				  kinds.get(kind, "none"))
 		guest.check(tap, "accel off")
 		tap.check("the kernel has nothing to complain of",
 			  guest.do("probe").values.get("complaint", []))

@@ -374,6 +374,21 @@ class Server:
 		with open(self.log_path, encoding="utf-8", errors="replace") as f:
 			return "\n".join(f.read().splitlines()[-20:])
 
+	def standing(self):
+		"""The unit's queues and counts, and the last lines of the log, for a message."""
+		told = self.log()
+		try:
+			p = subprocess.run([self.argv[0], "inspect", "--json", self.control],
+					   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+					   stderr=subprocess.STDOUT, text=True, timeout=60,
+					   check=False)
+			state = json.loads(p.stdout)
+			told += "\nunit: %s\nqueues: %s\ncounts: %s" % (
+				state["unit"], state["queues"], state["stats"]["unit"])
+		except (subprocess.TimeoutExpired, ValueError, KeyError, OSError) as error:
+			told += "\nviommu inspect: %s" % error
+		return told
+
 	def kill(self):
 		"""SIGKILL, and no trace of the process."""
 		if self.process.poll() is None:
@@ -417,11 +432,13 @@ class Guest(Machine):
 
 	BOOT_SECONDS = 300		# observed: 5 to 10; the bound is for a busy machine
 
+	server = None
 	taken = 0			# of the console, what line() has returned
 	notes = ()
 
 	def __init__(self, qemu, vmlinuz, initrd, server=None, cpu="max", smp=2, append="",
 		     options=(), reboots=False, modern=True):
+		self.server = server
 		words = ["console=ttyS0", "panic=-1", "quiet"]
 		if modern:
 			# TCG has no MOVDIR64B, and idxd does not load without.
@@ -450,9 +467,24 @@ class Guest(Machine):
 
 	def start(self):
 		"""Waits until it has booted and asks what to do."""
-		while self.line(self.BOOT_SECONDS, "start of the guest's program") != "@ask":
-			pass
+		try:
+			while self.line(self.BOOT_SECONDS, "start of the guest's program") != "@ask":
+				pass
+		except Trouble as trouble:
+			raise Trouble("%s\n%s" % (trouble, self.standing())) from None
 		return self
+
+	def standing(self):
+		"""Where a guest that does not go on stands: its processors, and our unit's queues."""
+		told = []
+		try:
+			told += [line for line in self.human("info registers -a").splitlines()
+				 if "RIP" in line]
+		except (Trouble, OSError) as trouble:
+			told.append("monitor: %s" % str(trouble).split("\n", maxsplit=1)[0])
+		if self.server:
+			told.append(self.server.standing())
+		return "\n".join(told)
 
 	def send(self, command):
 		self.serial_end.sendall(command.encode() + b"\n")

@@ -30,6 +30,13 @@ static const char *const preloaded[] = { "PATH=/usr/bin:/bin:/usr/sbin:/sbin", "
 static char tail[6][160];
 static unsigned int lines, passes;
 
+/* What the runner says it does, and how many runs that was: alone or in a batch; DIF or not. */
+static struct {
+	const char *const name;
+	unsigned int passes;
+} kinds[] = { { "single", 0 }, { "batched", 0 }, { "dif", 0 }, { "dif_batched", 0 } };
+static unsigned int kind, blocking, passes_by_blocking[2];
+
 static void keep(const char *text)
 {
 	snprintf(tail[lines++ % ARRAY_SIZE(tail)], sizeof(tail[0]), "%s", text);
@@ -38,9 +45,16 @@ static void keep(const char *text)
 static void keep_and_count(const char *text)
 {
 	keep(text);
+	if (!strncmp(text, "Performing ", 11))
+		kind = (strstr(text, " batched ") ? 1 : 0) + (strcasestr(text, "dif") ? 2 : 0);
+	if (strstr(text, "'block on fault' flag"))
+		blocking = !!strstr(text, " ON");
 	/* The runner says this before each run, and ends at the first that fails. */
-	if (!strncmp(text, "Testing ", 8) && strstr(text, " bytes"))
+	if (!strncmp(text, "Testing ", 8) && strstr(text, " bytes")) {
 		passes++;
+		kinds[kind].passes++;
+		passes_by_blocking[blocking]++;
+	}
 }
 
 static void show_tail(void)
@@ -131,6 +145,7 @@ int command_runner(int argc, char **argv)
 	static const char *const runner[] = { "/usr/bin/bash", "-E",
 					      TESTS "dsa_user_test_runner.sh", "--skip-config",
 					      NULL };
+	size_t i;
 	int status;
 
 	(void)argc;
@@ -140,6 +155,10 @@ int command_runner(int argc, char **argv)
 	if (status && passes)
 		passes--;
 	say("@value runner_passes %u", passes);
+	for (i = 0; i < ARRAY_SIZE(kinds); i++)
+		say("@value runner_kind %s %u", kinds[i].name, kinds[i].passes);
+	say("@value runner_kind block_on_fault %u", passes_by_blocking[1]);
+	say("@value runner_kind no_block_on_fault %u", passes_by_blocking[0]);
 	if (!check(!status, "dsa_user_test_runner.sh --skip-config", "status %d after %u passes",
 		   status, passes))
 		show_tail();
