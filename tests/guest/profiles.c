@@ -33,7 +33,7 @@ static void profiles_have_the_values_that_boot(void **state)
 	assert_int_equal(VTD_FIELD(ecap, VTD_ECAP_SSTS), 1);
 	assert_int_equal(VTD_FIELD(ecap, VTD_ECAP_FSTS), 0);
 	assert_int_equal(viommu_guest_profile(3, 0, NULL, NULL, NULL, NULL), -EINVAL);
-	assert_int_equal(viommu_guest_profile(0, 0x10, NULL, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(viommu_guest_profile(0, 0x80000000, NULL, NULL, NULL, NULL), -EINVAL);
 }
 
 /* A configuration as told, on a host as told. */
