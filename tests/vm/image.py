@@ -189,7 +189,7 @@ def boot(args, things, folder, levels):
 	return vmlib.Machine(things["qemu"]["qemu-system-x86_64"], [
 		"-machine", "q35,accel=tcg", "-cpu", cpu, "-smp", "1", "-m", "%dM" % MEMORY_MIB,
 		"-kernel", things["kernel"]["vmlinuz"], "-initrd", ramdisk,
-		"-append", "console=ttyS0 panic=-1 quiet"])
+		"-append", " ".join(vmlib.APPEND)])
 
 
 def stop_in_process(machine, said):

@@ -21,7 +21,7 @@ import guests
 import vmlib
 
 SECONDS = 120
-APPEND = "console=ttyS0 panic=-1 quiet setcpuid=movdir64b"
+APPEND = " ".join(vmlib.APPEND) + " setcpuid=movdir64b"
 
 # What makes the firmware put the registers elsewhere than on a machine that has nothing else.
 MORE_DEVICES = ["-device", "VGA", "-device", "virtio-net-pci", "-device", "pcie-root-port,id=below",
