@@ -109,6 +109,30 @@ VIOMMU_API int viommu_server_add(struct viommu_server *server,
 VIOMMU_API int viommu_server_add_control(struct viommu_server *server, const char *path,
 					 char *(*answer)(void *ctx, const char *line), void *ctx);
 
+/* Most bytes of one viommu_server_dma_read() or _write(). */
+#define VIOMMU_SERVER_MAX_DMA 65536u
+
+/*
+ * How a DMA by messages ended, once, on the server's thread. err: 0; the client's errno, negated;
+ * -EPROTO (an answer that is none); -ECONNRESET (the client went). data: what was read, valid
+ * during the call.
+ */
+typedef void viommu_server_dma_done(void *ctx, int err, const void *data, size_t bytes);
+/*
+ * Asks the client of a function to read or write its guest's memory at addr, on that function's
+ * behalf: for memory that it did not map here (private, or another device's), in the address space
+ * that the function's bus mastering has on the client's side, untranslated by any unit of ours.
+ * Never waits: done() is called later. Only on the server's thread (callbacks of functions, of the
+ * server); 16 at a time a function. 0; -EINVAL: no such function, no done, 0 bytes, too many, or a
+ * wrap; -ENOTCONN: no client; -EAGAIN: too many, or too much waits to be sent.
+ */
+VIOMMU_API int viommu_server_dma_read(struct viommu_server *server, const struct viommu_pci *pci,
+				      uint64_t addr, size_t bytes, viommu_server_dma_done *done,
+				      void *ctx);
+VIOMMU_API int viommu_server_dma_write(struct viommu_server *server, const struct viommu_pci *pci,
+				       uint64_t addr, const void *data, size_t bytes,
+				       viommu_server_dma_done *done, void *ctx);
+
 /* Serve until viommu_server_stop(). 0 or -errno (the event loop itself failed). */
 VIOMMU_API int viommu_server_run(struct viommu_server *server);
 /* Makes viommu_server_run() return soon; a later run() returns at once. Async-signal-safe. */

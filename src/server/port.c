@@ -84,6 +84,7 @@ static void hang_up(struct viommu__port *port)
 	server->clients--;
 	viommu__server_log(server, VIOMMU_SERVER_INFO, "%s: client went: %s", port->socket.path,
 			   port->why);
+	viommu__dma_end(port);
 	if (port->function.disconnected)
 		port->function.disconnected(port->function.ctx, port->function.pci);
 	viommu__server_unpark(server);

@@ -451,9 +451,9 @@ uint32_t viommu__port_serve(struct viommu__port *port, const uint8_t *p,
 	int err;
 
 	port->server->messages += !port->write_at; /* else it is not the first time */
-	/* To a command of ours. We want none, and a reply is never answered. */
+	/* To a command of ours; a reply is never answered. */
 	if ((h->flags & VFU_TYPE) == VFU_REPLY)
-		return call.cost;
+		return viommu__dma_reply(port, p, h);
 	err = viommu__vfu_parse(p, h, &call.msg);
 	/* VERSION is the first message, and only that. */
 	if (!err && (h->command == VFU_VERSION) != first)

@@ -43,6 +43,8 @@
  * Nanoseconds.
  */
 #define SERVER_TURN_NS UINT64_C(5000000)
+/* DMA_READ and DMA_WRITE that wait for a client's reply; a power of two. */
+#define SERVER_DMA_CALLS 16u
 /* Steps of a function without workers before the next has its turn. */
 #define SERVER_RUN_STEPS 32u
 /* Control clients at a time, the longest line of one. */
@@ -86,6 +88,16 @@ struct viommu__pool {
 	struct viommu__worker *worker;
 };
 
+/* A DMA_READ or DMA_WRITE of ours that the client has not answered. */
+struct viommu__dma_call {
+	viommu_server_dma_done *done; /* NULL: the slot is free */
+	void *ctx;
+	uint64_t addr;
+	size_t bytes;
+	uint16_t id;
+	uint16_t command;
+};
+
 struct viommu__port {
 	struct list node;
 	struct viommu_server *server;
@@ -113,6 +125,8 @@ struct viommu__port {
 	bool negotiated;
 	uint32_t age; /* seconds without VERSION */
 	struct viommu__maps maps;
+	struct viommu__dma_call call[SERVER_DMA_CALLS];
+	uint16_t calls; /* ever */
 
 	pthread_mutex_t lock;
 	struct viommu__out out;
@@ -236,6 +250,14 @@ void viommu__port_break(struct viommu__port *port, const char *why);
 void viommu__port_finish(struct viommu__port *port, const char *why);
 /* Every map of the client is removed from the memory and forgotten. */
 void viommu__port_unmap_all(struct viommu__port *port);
+
+/* ---- dma.c */
+
+/* A reply to a command of ours, or to none. Returns what it cost. */
+uint32_t viommu__dma_reply(struct viommu__port *port, const uint8_t *p,
+			   const struct viommu__vfu_header *h);
+/* The client is gone: whoever waits is told. */
+void viommu__dma_end(struct viommu__port *port);
 
 /* ---- out.c: all under port.lock, except _flush() */
 

@@ -303,3 +303,24 @@ int viommu__vfu_parse(const uint8_t *p, const struct viommu__vfu_header *h,
 		return 0;
 	}
 }
+
+int viommu__vfu_parse_reply(const uint8_t *p, const struct viommu__vfu_header *h,
+			    struct viommu__vfu_reply *out)
+{
+	size_t bytes = h->size - VFU_HEADER;
+
+	*out = (struct viommu__vfu_reply){ 0 };
+	if (h->flags & VFU_ERROR)
+		return h->error && h->error < 4096 ? (int)h->error : EPROTO;
+	if (h->command == VFU_DMA_WRITE && !bytes) {
+		out->bare = true;
+		return 0;
+	}
+	if (bytes < 16)
+		return EPROTO;
+	out->addr = viommu__vfu_get64(p + VFU_HEADER);
+	out->count = viommu__vfu_get64(p + VFU_HEADER + 8);
+	out->data = p + VFU_HEADER + 16;
+	bytes -= 16;
+	return bytes == (h->command == VFU_DMA_READ ? out->count : 0) ? 0 : EPROTO;
+}

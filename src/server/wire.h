@@ -191,6 +191,17 @@ struct viommu__vfu_message {
 int viommu__vfu_header(const uint8_t *p, size_t bytes, struct viommu__vfu_header *out);
 void viommu__vfu_put_header(uint8_t p[VFU_HEADER], const struct viommu__vfu_header *h);
 
+/* The reply to a DMA_READ or DMA_WRITE of ours. */
+struct viommu__vfu_reply {
+	uint64_t addr;
+	uint64_t count;
+	const uint8_t *data; /* DMA_READ: count bytes */
+	bool bare;           /* DMA_WRITE: the header alone, as QEMU 10.1.0 sends it */
+};
+/* h->size bytes at p. 0, or an errno (positive): the client's, or EPROTO. *out is set always. */
+int viommu__vfu_parse_reply(const uint8_t *p, const struct viommu__vfu_header *h,
+			    struct viommu__vfu_reply *out);
+
 /*
  * The message of that header, h->size bytes at p. 0, or the errno for its sender (positive). out->h
  * is valid always. VERSION: -EPROTO as well, if no common version exists.

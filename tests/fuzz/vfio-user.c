@@ -93,6 +93,18 @@ static void check_message(const struct viommu__vfu_message *m, const uint8_t *p)
 	VIOMMU_ASSERT(!(m->h.flags & ~VFU_NO_REPLY));
 }
 
+static void check_reply(const uint8_t *p, const struct viommu__vfu_header *h)
+{
+	struct viommu__vfu_reply r;
+	int err = viommu__vfu_parse_reply(p, h, &r);
+
+	VIOMMU_ASSERT(err >= 0);
+	if (!err && h->command == VFU_DMA_READ)
+		VIOMMU_ASSERT(r.data + r.count == p + h->size);
+	if (!err && h->command != VFU_DMA_READ)
+		VIOMMU_ASSERT(r.bare || h->size == VFU_HEADER + 16);
+}
+
 void fuzz_one(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { data, size };
@@ -114,6 +126,7 @@ void fuzz_one(const uint8_t *data, size_t size)
 		fuzz_bytes(&in, p, h.size);
 		viommu__vfu_put_header(head, &h);
 		VIOMMU_ASSERT(!memcmp(head, p, sizeof(head)));
+		check_reply(p, &h);
 		err = viommu__vfu_parse(p, &h, &msg);
 		VIOMMU_ASSERT(err == 0 || err == EINVAL || err == ENOSYS || err == ENOTSUP ||
 			      err == -EPROTO);
