@@ -33,6 +33,27 @@ static uint64_t toy_read(void *ctx, unsigned int bar, uint64_t offset, unsigned 
 	return v;
 }
 
+static void toy_written(void *ctx, int err, const void *data, size_t bytes)
+{
+	struct toy *toy = ctx;
+
+	(void)data;
+	(void)bytes;
+	toy->reg[TOY_COPIED / 8] = err ? (uint64_t)-err : toy->reg[TOY_COPIED / 8] + 1;
+}
+
+static void toy_was_read(void *ctx, int err, const void *data, size_t bytes)
+{
+	struct toy *toy = ctx;
+
+	if (!err)
+		err = viommu_server_dma_write(toy->rig->server, toy->pci,
+					      toy->reg[TOY_ADDR / 8] + 0x10000, data, bytes,
+					      toy_written, toy);
+	if (err)
+		toy_written(toy, err, NULL, 0);
+}
+
 static void toy_write(void *ctx, unsigned int bar, uint64_t offset, unsigned int bytes,
 		      uint64_t value)
 {
@@ -57,6 +78,11 @@ static void toy_write(void *ctx, unsigned int bar, uint64_t offset, unsigned int
 		viommu_pci_message(toy->pci,
 				   toy->reg[TOY_ADDR / 8] ? toy->reg[TOY_ADDR / 8] : 0xfee00000,
 				   (uint32_t)value);
+		break;
+	case TOY_COPY:
+		if (viommu_server_dma_read(toy->rig->server, toy->pci, toy->reg[TOY_ADDR / 8],
+					   value, toy_was_read, toy))
+			toy->reg[TOY_COPIED / 8] = EINVAL;
 		break;
 	case TOY_WORK:
 		fetch_add(&toy->work, value);

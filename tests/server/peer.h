@@ -25,6 +25,12 @@
 /* With workers: the n-th last piece of work writes TOY_PATTERN + n to TOY_ADDR + 8 n. */
 #define TOY_PATTERN 0x30u
 #define TOY_ADDR    0x38u
+/*
+ * So many bytes of the client's memory at TOY_ADDR are copied 64 KiB above, by messages; then
+ * TOY_COPIED grows by one, or is the errno.
+ */
+#define TOY_COPY   0x40u
+#define TOY_COPIED 0x48u
 
 #define TOY_VECTORS 8u
 #define RIG_PORTS   3u

@@ -8,6 +8,7 @@ guest's MSI addresses point into RAM: then an interrupt is a number that appears
 """
 
 import argparse
+import errno
 import os
 import socket
 import subprocess
@@ -145,6 +146,26 @@ def message(q):
     return q.wait(0x5000, 0x12345678)
 
 
+def copy(q):
+    """DMA_READ and DMA_WRITE with answers: of RAM, and of an address where there is nothing."""
+    for size, times in ((8, 1), (4096, 2), (65536, 3)):
+        for at in range(0, size, max(8, size // 16)):
+            q.command("writeq", 0x600000 + at, 0x1111111111111111 * times + at)
+        q.command("writeq", BAR0 + 0x38, 0x600000)
+        q.command("writeq", BAR0 + 0x40, size)
+        bad = q.wait(BAR0 + 0x48, times)
+        for at in range(0, size, max(8, size // 16)):
+            bad += expect("copied", q.command("readq", 0x610000 + at),
+                          0x1111111111111111 * times + at)
+        if bad:
+            return bad
+    q.command("writeq", BAR0 + 0x38, 0xf0000000)
+    q.command("writeq", BAR0 + 0x40, 8)
+    bad = q.wait(BAR0 + 0x48, errno.ENODEV)
+    q.command("writeq", BAR0 + 0x48, 0)
+    return bad
+
+
 def work(q):
     """Worker threads write into the guest's RAM, and interrupt by vector 1."""
     q.command("writeq", 0x3008, 0)
@@ -185,7 +206,8 @@ def main():
             # The second one: the same server serves the next machine.
             q = Qtest(files["qemu-system-x86_64"], files["firmware"], sockets)
             try:
-                for check in (identity, registers, msix, message, work, no_bus_master):
+                for check in (identity, registers, msix, message, copy, work,
+                              no_bus_master):
                     tap.check("%s_machine_%s" % (run, check.__name__), check(q))
             finally:
                 said = q.close()
