@@ -115,7 +115,8 @@ VIOMMU_API int viommu_server_add_control(struct viommu_server *server, const cha
 /*
  * How a DMA by messages ended, once, on the server's thread. err: 0; the client's errno, negated;
  * -EPROTO (an answer that is none); -ECONNRESET (the client went). data: what was read, valid
- * during the call.
+ * during the call; NULL after a write or an error. bytes: so many were read or written, 0 after an
+ * error.
  */
 typedef void viommu_server_dma_done(void *ctx, int err, const void *data, size_t bytes);
 /*

@@ -320,7 +320,11 @@ int viommu__vfu_parse_reply(const uint8_t *p, const struct viommu__vfu_header *h
 		return EPROTO;
 	out->addr = viommu__vfu_get64(p + VFU_HEADER);
 	out->count = viommu__vfu_get64(p + VFU_HEADER + 8);
-	out->data = p + VFU_HEADER + 16;
 	bytes -= 16;
-	return bytes == (h->command == VFU_DMA_READ ? out->count : 0) ? 0 : EPROTO;
+	if (h->command != VFU_DMA_READ)
+		return bytes ? EPROTO : 0;
+	if (bytes != out->count)
+		return EPROTO;
+	out->data = p + VFU_HEADER + 16;
+	return 0;
 }

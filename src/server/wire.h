@@ -195,7 +195,7 @@ void viommu__vfu_put_header(uint8_t p[VFU_HEADER], const struct viommu__vfu_head
 struct viommu__vfu_reply {
 	uint64_t addr;
 	uint64_t count;
-	const uint8_t *data; /* DMA_READ: count bytes */
+	const uint8_t *data; /* DMA_READ: count bytes; else NULL */
 	bool bare;           /* DMA_WRITE: the header alone, as QEMU 10.1.0 sends it */
 };
 /* h->size bytes at p. 0, or an errno (positive): the client's, or EPROTO. *out is set always. */

@@ -101,6 +101,7 @@ static void check_reply(const uint8_t *p, const struct viommu__vfu_header *h)
 	VIOMMU_ASSERT(err >= 0);
 	if (!err && h->command == VFU_DMA_READ)
 		VIOMMU_ASSERT(r.data + r.count == p + h->size);
+	VIOMMU_ASSERT(!r.data || (!err && h->command == VFU_DMA_READ));
 	if (!err && h->command != VFU_DMA_READ)
 		VIOMMU_ASSERT(r.bare || h->size == VFU_HEADER + 16);
 }

@@ -11,6 +11,7 @@ struct ended {
 	unsigned int calls;
 	int err;
 	size_t bytes;
+	bool has_data;
 	uint8_t data[VIOMMU_SERVER_MAX_DMA];
 	/* Ask again from inside: what that said. */
 	struct rig *again;
@@ -24,6 +25,7 @@ static void ended(void *ctx, int err, const void *data, size_t bytes)
 	e->calls++;
 	e->err = err;
 	e->bytes = bytes;
+	e->has_data = data;
 	if (data)
 		memcpy(e->data, data, bytes);
 	if (e->again)
@@ -114,6 +116,9 @@ static void a_write_carries_its_bytes_and_is_answered(void **state)
 		reply(&peer, &m, 0, m.data, bare ? 0 : 16);
 		assert_int_equal(e.calls, 1);
 		assert_int_equal(e.err, 0);
+		/* Nothing was read, so there is nothing to look at. */
+		assert_false(e.has_data);
+		assert_int_equal(e.bytes, 16);
 	}
 	peer_close(&peer);
 	rig_close(&rig);
