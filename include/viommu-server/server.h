@@ -48,7 +48,9 @@ struct viommu_server_config {
 	uint32_t max_maps; /* DMA maps of one client; 0 = 4096 */
 	/*
 	 * Bytes that may wait for a client that does not read, before it is disconnected; 0 = 1
-	 * MiB. At least one reply always fits.
+	 * MiB. At least one reply always fits. Interrupt messages (a device wrote to FEEx_xxxxh)
+	 * disconnect nobody: of two alike that wait one goes, and beyond half of it they are
+	 * dropped.
 	 */
 	uint32_t max_queued;
 	/*

@@ -67,6 +67,7 @@ static void hang_up(struct viommu__port *port)
 	port->open = false;
 	viommu__irqs_clear(&port->irqs);
 	viommu__out_free(&port->out);
+	memset(port->recent, 0, sizeof(port->recent));
 	pthread_mutex_unlock(&port->lock);
 	port->shunned |= !viommu__socket_end(fd);
 	if (port->unmask.fd >= 0) {
@@ -321,6 +322,16 @@ static void listener_ready(struct viommu__source *source, uint32_t events)
 
 void viommu__port_tick(struct viommu__port *port)
 {
+	uint32_t unsaid;
+
+	pthread_mutex_lock(&port->lock);
+	unsaid = port->unsaid;
+	port->unsaid = 0;
+	pthread_mutex_unlock(&port->lock);
+	if (unsaid)
+		viommu__server_log(port->server, VIOMMU_SERVER_WARNING,
+				   "%s: %u interrupt messages were dropped: too many wait",
+				   port->socket.path, unsaid);
 	if (port->client.fd < 0 || port->negotiated || ++port->age <= SERVER_PATIENCE)
 		return;
 	port->server->errors++;
@@ -329,6 +340,33 @@ void viommu__port_tick(struct viommu__port *port)
 }
 
 /* ---- What the function wants: struct viommu_pci_vmm, any thread */
+
+/*
+ * May an interrupt message be put? A guest can make its devices write them without end, and its
+ * client may be slow: neither costs memory or the connection. One that waits already, none of it
+ * sent, stands for a second like it: an interrupt that is pending stays one. More different ones
+ * than fill half of what may wait are dropped: a reply always has room. Under port.lock.
+ */
+static bool message_wanted(struct viommu__port *port, uint64_t addr, uint32_t data)
+{
+	struct viommu__out *out = &port->out;
+	size_t waiting = out->to - out->from, limit = port->server->config.max_queued;
+	struct viommu__recent *r;
+	unsigned int i;
+
+	for (i = 0; i < SERVER_RECENT; i++) {
+		r = &port->recent[i];
+		if (r->valid && r->addr == addr && r->data == data && r->at >= out->sent)
+			return false;
+	}
+	if (waiting > min_u64(limit / 2, limit - VFU_MAX_MESSAGE)) {
+		port->unsaid++;
+		return false;
+	}
+	r = &port->recent[port->next_recent++ % SERVER_RECENT];
+	*r = (struct viommu__recent){ addr, out->sent + waiting, data, true };
+	return true;
+}
 
 /* A DMA write of four bytes: the only one that an interrupt controller takes as one interrupt. */
 static void message(void *ctx, uint64_t addr, uint32_t data)
@@ -346,7 +384,7 @@ static void message(void *ctx, uint64_t addr, uint32_t data)
 	viommu__vfu_put64(bytes + VFU_HEADER + 8, sizeof(data));
 	viommu__vfu_put32(bytes + VFU_HEADER + 16, data);
 	pthread_mutex_lock(&port->lock);
-	if (port->open) {
+	if (port->open && message_wanted(port, addr, data)) {
 		fetch_add_relaxed(&port->server->interrupts, 1);
 		viommu__out_put(port, bytes, sizeof(bytes), NULL, 0);
 		viommu__out_send(port);

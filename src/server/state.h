@@ -69,6 +69,18 @@ struct viommu__out {
 	size_t from;
 	size_t to;
 	size_t room;
+	uint64_t sent; /* bytes ever */
+};
+
+/* Interrupt messages that wait, of which a second like it would say nothing more. */
+#define SERVER_RECENT 16u
+
+/* An interrupt message that was put, and how many bytes had been put before it. */
+struct viommu__recent {
+	uint64_t addr;
+	uint64_t at;
+	uint32_t data;
+	bool valid;
 };
 
 struct viommu__irqs {
@@ -130,6 +142,9 @@ struct viommu__port {
 
 	pthread_mutex_t lock;
 	struct viommu__out out;
+	struct viommu__recent recent[SERVER_RECENT];
+	uint32_t next_recent;
+	uint32_t unsaid; /* messages that were dropped, until the log says so */
 	struct viommu__irqs irqs;
 	bool broken;     /* atomic, set under lock: can't go on, the loop is to close it */
 	bool writing;    /* EPOLLOUT is on */
