@@ -15,7 +15,7 @@
 #include "base/bits.h"
 #include "dev/pci.h"
 
-static size_t table_bytes(const struct viommu_pci *pci)
+size_t viommu__pci_table_bytes(const struct viommu_pci *pci)
 {
 	return (size_t)pci->config.msix_vectors * PCIE_MSIX_ENTRY_BYTES;
 }
@@ -30,7 +30,7 @@ static void table_reset(struct pci_irq *irq, const struct viommu_pci *pci)
 {
 	unsigned int i;
 
-	memset(irq->table, 0, table_bytes(pci));
+	memset(irq->table, 0, viommu__pci_table_bytes(pci));
 	memset(irq->pba, 0, pba_bytes(pci));
 	for (i = 0; i < pci->config.msix_vectors; i++)
 		PCIE_SET(irq->table + i * PCIE_MSIX_ENTRY_BYTES, PCIE_MSIX_VMASK, 1);
@@ -43,7 +43,7 @@ int viommu__pci_irq_init(struct viommu_pci *pci)
 	struct pci_irq *irq = &pci->irq;
 	int err;
 
-	irq->table = viommu__calloc(1, table_bytes(pci));
+	irq->table = viommu__calloc(1, viommu__pci_table_bytes(pci));
 	irq->pba = viommu__calloc(1, pba_bytes(pci));
 	err = irq->table && irq->pba ? pthread_mutex_init(&irq->lock, NULL) : ENOMEM;
 	if (err) {
@@ -221,7 +221,7 @@ void viommu__pci_irq_vmm(struct viommu_pci *pci)
 	pthread_mutex_unlock(&pci->irq.lock);
 }
 
-void viommu__pci_irq_update(struct viommu_pci *pci)
+void viommu__pci_irq_follow(struct viommu_pci *pci)
 {
 	const uint8_t *msix = viommu__pci_cap(pci, PCIE_MSIX);
 	const uint8_t *msi = viommu__pci_cap(pci, PCIE_MSI);
@@ -245,8 +245,15 @@ void viommu__pci_irq_update(struct viommu_pci *pci)
 		/* The low bits are the vector. */
 		irq->msi_data = PCIE_GET(msi, PCIE_MSI_DATA) & ~(irq->msi_vectors - 1);
 	}
-	intx_update(pci);
 	pthread_mutex_unlock(&irq->lock);
+}
+
+void viommu__pci_irq_update(struct viommu_pci *pci)
+{
+	viommu__pci_irq_follow(pci);
+	pthread_mutex_lock(&pci->irq.lock);
+	intx_update(pci);
+	pthread_mutex_unlock(&pci->irq.lock);
 	msix_flush(pci);
 }
 
@@ -280,7 +287,7 @@ bool viommu__pci_msix_read(struct viommu_pci *pci, unsigned bar, uint64_t offset
 		return false;
 	/* Accesses are aligned and both areas whole words: what begins in one ends in it. */
 	pthread_mutex_lock(&irq->lock);
-	if (area_at(offset, c->msix_table, table_bytes(pci), &at))
+	if (area_at(offset, c->msix_table, viommu__pci_table_bytes(pci), &at))
 		*value = ((uint64_t)viommu__pcie_load(irq->table + align_down(at, 8) + 4) << 32 |
 			  viommu__pcie_load(irq->table + align_down(at, 8))) >>
 			 at % 8 * 8;
@@ -316,7 +323,7 @@ bool viommu__pci_msix_write(struct viommu_pci *pci, unsigned bar, uint64_t offse
 		return false;
 	if (area_at(offset, c->msix_pba, pba_bytes(pci), &at))
 		return true; /* read-only */
-	if (!area_at(offset, c->msix_table, table_bytes(pci), &at))
+	if (!area_at(offset, c->msix_table, viommu__pci_table_bytes(pci), &at))
 		return false;
 	/* Narrower writes are undefined. Choice: they do nothing. */
 	if (bytes < 4)
@@ -328,4 +335,36 @@ bool viommu__pci_msix_write(struct viommu_pci *pci, unsigned bar, uint64_t offse
 	pthread_mutex_unlock(&pci->irq.lock);
 	msix_flush(pci);
 	return true;
+}
+
+/* ---- Saved and restored ---------------------------------------------------------------------- */
+
+void viommu__pci_pba_save(struct viommu_pci *pci, struct viommu_state_out *out)
+{
+	unsigned int i;
+
+	for (i = 0; i < pba_bytes(pci) / 8; i++)
+		viommu_state_put_u64(out, pci->irq.pba[i]);
+}
+
+void viommu__pci_table_load(struct viommu_pci *pci, struct viommu_state_in *in)
+{
+	struct pci_irq *irq = &pci->irq;
+	unsigned int i;
+
+	viommu_state_get(in, irq->table, viommu__pci_table_bytes(pci));
+	for (i = 0; i < pba_bytes(pci) / 8; i++)
+		irq->pba[i] = viommu_state_get_u64(in);
+	irq->pending = 0;
+	for (i = 0; i < viommu__pci_table_bytes(pci) / 4; i++) {
+		if (viommu__pcie_load(irq->table + i * 4) & ~entry_mask(i % 4))
+			viommu_state_refuse(in, "MSI-X vector %u has reserved bits", i / 4);
+	}
+	for (i = 0; i < pba_bytes(pci) * 8; i++) {
+		if (!(irq->pba[i / 64] & BIT64(i % 64)))
+			continue;
+		if (i >= pci->config.msix_vectors)
+			viommu_state_refuse(in, "MSI-X vector %u is pending, and there is none", i);
+		irq->pending++;
+	}
 }

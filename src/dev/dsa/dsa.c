@@ -141,7 +141,9 @@ static int make_pci(struct viommu_dsa *dsa)
 			 .abort = dsa_abort,
 			 .reset = dsa_reset,
 			 .control = dsa_control,
-			 .run = dsa_run },
+			 .run = dsa_run,
+			 .save = viommu__dsa_save,
+			 .load = viommu__dsa_load },
 	};
 	uint64_t portals = UINT64_C(1) << DSA_PORTAL_LG2;
 

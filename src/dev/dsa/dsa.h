@@ -194,6 +194,9 @@ uint64_t viommu__dsa_reg_read(struct viommu_dsa *dsa, uint64_t offset, unsigned 
 void viommu__dsa_reg_write(struct viommu_dsa *dsa, uint64_t offset, unsigned int bytes,
 			   uint64_t value);
 
+/* Bits of the dword at offset that software can change at some time, by writing or clearing. */
+uint32_t viommu__dsa_reg_bits(struct viommu_dsa *dsa, uint32_t offset);
+
 static inline void dsa_lock(struct viommu_dsa *dsa)
 {
 	pthread_mutex_lock(&dsa->lock);
@@ -218,8 +221,17 @@ void viommu__dsa_command(struct viommu_dsa *dsa, uint32_t value);
 void viommu__dsa_command_poll(struct viommu_dsa *dsa);
 /* Every job of every queue up to now is dropped or told to stop. */
 void viommu__dsa_abort(struct viommu_dsa *dsa);
+/* Is the queue's configuration one that it could be enabled with? */
+bool viommu__dsa_wq_good(struct viommu_dsa *dsa, unsigned int wq);
+/* May the command be one that is in progress? */
+bool viommu__dsa_command_good(struct viommu_dsa *dsa);
 /* To Halt, for SWERROR's sake. */
 void viommu__dsa_halt(struct viommu_dsa *dsa);
+
+/* ---- Saved and restored (state.c) ---- */
+
+void viommu__dsa_save(void *ctx, struct viommu_state_out *out);
+void viommu__dsa_load(void *ctx, struct viommu_state_in *in);
 
 /* ---- Queues and portals (queue.c), with the lock ---- */
 
