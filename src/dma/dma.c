@@ -93,7 +93,7 @@ bool viommu__access_absent(const struct viommu_fault *fault)
 /* The callback may bind, and may say the fault; who asked for what stays. */
 int viommu__access_miss(struct access *a)
 {
-	const struct viommu_host_ops *ops = &a->dma->host->ops;
+	const struct viommu_host_ops *ops = a->dev->ops;
 	const struct viommu_fault asked = a->fault;
 
 	if (a->missed || !ops->miss)
@@ -192,7 +192,7 @@ static int recover(struct access *a)
 
 int viommu__access_recover(struct access *a)
 {
-	const struct viommu_host_ops *ops = &a->dma->host->ops;
+	const struct viommu_host_ops *ops = a->dev->ops;
 	int ret;
 
 	viommu__marker_leave(&a->dma->marker);
