@@ -533,6 +533,11 @@ static void show_device(struct out *o, const json_t *device)
 	const json_t *list = json_object_get(device, "enabled"), *v;
 	size_t i;
 
+	if (!json_is_string(json_object_get(device, "slot"))) {
+		heading(o, "Device behind port %s, %s: not plugged in", TEXT(device, "port"),
+			TEXT(device, "kind"));
+		return;
+	}
 	heading(o, "Device %s, %s", TEXT(device, "slot"), TEXT(device, "kind"));
 	line(o, 18, "  enabled");
 	json_array_foreach(list, i, v) word(o, "", json_is_string(v) ? json_string_value(v) : "?");

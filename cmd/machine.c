@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <jansson.h>
+#include <viommu/vtd.h>
 
 #include "cmd.h"
 #include "machine.h"
@@ -41,7 +42,9 @@ const char machine_options_help[] =
 	"  --device dsa[,OPT...]  a DSA device; again for more (default: one, at 05.0;\n"
 	"                         vm: at 11.0)\n"
 	"                         slot=DD.F queues=1..8 engines=1..4 groups=1..4\n"
-	"                         entries=1..1024 no-pri\n"
+	"                         entries=1..1024 no-pri msi\n"
+	"                         port=DD.F: not there yet; QEMU plugs it in behind a root\n"
+	"                         port in this slot (docs/hot-plug.md)\n"
 	"  --user NAME            become this user after start\n"
 	"  --verbose, --quiet     say more, or errors only\n";
 
@@ -80,6 +83,14 @@ static int device_number(const struct machine_options *o, const char *key, const
 	return CMD_OK;
 }
 
+static int device_key_unknown(const struct machine_options *o, const char *key)
+{
+	return cmd_usage(o->command,
+			 "--device dsa: '%s' is none of slot=, port=, queues=, engines=, groups=, "
+			 "entries=, no-pri, msi",
+			 key);
+}
+
 static int device_key(const struct machine_options *o, struct machine_device *d, const char *key,
 		      const char *value)
 {
@@ -87,19 +98,18 @@ static int device_key(const struct machine_options *o, struct machine_device *d,
 	int ret;
 
 	if (!value) {
-		if (strcmp(key, "no-pri"))
-			return cmd_usage(
-				o->command,
-				"--device dsa: '%s' is none of slot=, queues=, engines=, groups=, "
-				"entries=, no-pri",
-				key);
-		d->config.no_pri = 1;
+		if (!strcmp(key, "no-pri"))
+			d->config.no_pri = 1;
+		else if (!strcmp(key, "msi"))
+			d->config.msi = 1;
+		else
+			return device_key_unknown(o, key);
 		return CMD_OK;
 	}
-	if (!strcmp(key, "slot")) {
-		if (slot(value, &d->sid))
+	if (!strcmp(key, "slot") || !strcmp(key, "port")) {
+		if (slot(value, *key == 's' ? &d->sid : &d->port))
 			return CMD_OK;
-		return cmd_usage(o->command, "slot=%s: a slot is DD.F, such as 05.0", value);
+		return cmd_usage(o->command, "%s=%s: a slot is DD.F, such as 05.0", key, value);
 	}
 	if (!strcmp(key, "queues")) {
 		ret = device_number(o, key, value, VIOMMU_DSA_MAX_QUEUES, &n);
@@ -114,10 +124,7 @@ static int device_key(const struct machine_options *o, struct machine_device *d,
 		ret = device_number(o, key, value, 1024, &n);
 		d->config.entries = (uint16_t)n;
 	} else {
-		return cmd_usage(o->command,
-				 "--device dsa: '%s' is none of slot=, queues=, engines=, groups=, "
-				 "entries=, no-pri",
-				 key);
+		return device_key_unknown(o, key);
 	}
 	return ret;
 }
@@ -145,6 +152,8 @@ static int device_option(struct machine_options *o, const char *text)
 		ret = device_key(o, d, key, value);
 	}
 	free(copy);
+	if (ret == CMD_OK && d->sid && d->port)
+		ret = cmd_usage(o->command, "--device dsa: slot= is on bus 0, port= behind a port");
 	if (ret == CMD_OK)
 		o->nr++;
 	return ret;
@@ -247,6 +256,8 @@ static void machine_log(void *ctx, enum viommu_server_level level, const char *l
 			line);
 }
 
+static void look_for_misplaced(struct machine *m);
+
 static void machine_tick(void *ctx)
 {
 	struct machine *m = ctx;
@@ -259,6 +270,7 @@ static void machine_tick(void *ctx)
 		machine_log(m, VIOMMU_SERVER_DEBUG, line);
 	}
 	viommu_host_expire_page_requests(viommu_board_host(m->board));
+	look_for_misplaced(m);
 }
 
 static void machine_placed(void *ctx, uint64_t registers)
@@ -357,6 +369,110 @@ static int serve(struct machine *m, const char *name, struct viommu_server_funct
 	return ret ? CMD_FAILED : CMD_OK;
 }
 
+/* ---- Behind ports ---- */
+
+/* The place of a slot among the ports; nr_ports: it is none of them. */
+static unsigned int port_index(const struct machine *m, uint16_t sid)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nr_ports && m->port[i] != sid; i++)
+		;
+	return i;
+}
+
+static int port(struct machine *m, uint16_t sid)
+{
+	int ret;
+
+	if (port_index(m, sid) < m->nr_ports)
+		return CMD_OK;
+	ret = viommu_board_add_port(m->board, sid);
+	if (ret == -ENOSPC)
+		return cmd_usage(m->options->command, "port=: %u ports at most",
+				 VIOMMU_BOARD_MAX_PORTS);
+	if (ret)
+		return cmd_error(m->options->command, "port %02x.%x: %s", sid >> 3, sid & 7,
+				 ret == -ENOMEM ? strerror(-ret) : "the slot is taken already");
+	m->port[m->nr_ports++] = sid;
+	return CMD_OK;
+}
+
+uint16_t machine_sid(const struct machine *m, unsigned int n)
+{
+	struct viommu_pci *pci;
+	unsigned int i;
+	uint16_t sid;
+
+	for (i = 0; (pci = viommu_board_device(m->board, i, &sid)); i++)
+		if (pci == viommu_dsa_pci(m->dsa[n]))
+			return sid;
+	return 0;
+}
+
+/* QEMU has plugged it in, or starts with it. */
+static void plugged(void *ctx, struct viommu_pci *pci)
+{
+	const struct machine_seat *seat = ctx;
+	struct machine *m = seat->m;
+	int ret = viommu_board_plug(m->board, pci, seat->port);
+	char line[96];
+
+	snprintf(line, sizeof(line), "device %u behind port %02x.%x: %s", seat->n, seat->port >> 3,
+		 seat->port & 7,
+		 !ret             ? "plugged in"
+		 : ret == -EEXIST ? "another one is there already, so this one gets no memory"
+				  : strerror(-ret));
+	machine_log(m, ret ? VIOMMU_SERVER_ERROR : VIOMMU_SERVER_INFO, line);
+}
+
+/* It was ejected, or the connection ended; the function has been reset. */
+static void unplugged(void *ctx, struct viommu_pci *pci)
+{
+	const struct machine_seat *seat = ctx;
+	char line[64];
+
+	if (viommu_board_remove(seat->m->board, pci))
+		return;
+	snprintf(line, sizeof(line), "device %u behind port %02x.%x: gone", seat->n,
+		 seat->port >> 3, seat->port & 7);
+	machine_log(seat->m, VIOMMU_SERVER_INFO, line);
+}
+
+/*
+ * A device whose requester id is not the guest's finds no tables. Said once: either the guest gave
+ * buses other numbers after its firmware, or it shut the device out.
+ */
+static void look_for_misplaced(struct machine *m)
+{
+	struct viommu_guest_stats s = { .size = sizeof(s) };
+	struct viommu_guest *guest = viommu_board_guest(m->board);
+	struct viommu_fault f[16];
+	unsigned int nr, i, n;
+	char line[192];
+
+	viommu_guest_stats(guest, &s);
+	if (!m->nr_ports || m->misplaced || s.faults == m->faults)
+		return;
+	m->faults = s.faults;
+	nr = viommu_guest_last_faults(guest, f, 16);
+	for (i = 0; i < nr && !m->misplaced; i++) {
+		if (f[i].reason != VTD_FR_SROOT_NP && f[i].reason != VTD_FR_SCE_NP &&
+		    f[i].reason != VTD_FR_ROOT_NP && f[i].reason != VTD_FR_CTX_NP)
+			continue;
+		for (n = 0; n < m->nr; n++)
+			m->misplaced |= m->seat[n].port && machine_sid(m, n) == f[i].sid;
+		if (!m->misplaced)
+			continue;
+		snprintf(line, sizeof(line),
+			 "the guest has no tables for %02x:%02x.%x: if it shows the device behind "
+			 "the port at another bus number, that number came after its firmware's "
+			 "(docs/hot-plug.md)",
+			 f[i].sid >> 8, f[i].sid >> 3 & 31, f[i].sid & 7);
+		machine_log(m, VIOMMU_SERVER_WARNING, line);
+	}
+}
+
 static void device_name(char *buf, size_t size, unsigned int n)
 {
 	snprintf(buf, size, "dsa%u.sock", n);
@@ -368,8 +484,8 @@ static int device(struct machine *m, const struct machine_device *d, uint16_t *n
 	char name[32];
 	int ret;
 
-	if (!sid) {
-		while (*next == m->options->unit_sid)
+	if (!sid && !d->port) {
+		while (*next == m->options->unit_sid || port_index(m, *next) < m->nr_ports)
 			*next = (uint16_t)(*next + 8);
 		sid = *next;
 		*next = (uint16_t)(*next + 8);
@@ -378,8 +494,10 @@ static int device(struct machine *m, const struct machine_device *d, uint16_t *n
 	if (ret)
 		return cmd_error(m->options->command, "DSA device: %s", strerror(-ret));
 	m->sid[m->nr] = sid;
+	m->seat[m->nr] = (struct machine_seat){ m, m->nr, d->port };
 	m->nr++;
-	ret = viommu_board_add(m->board, viommu_dsa_pci(m->dsa[m->nr - 1]), sid);
+	/* Behind a port it is there when its client is. */
+	ret = d->port ? 0 : viommu_board_add(m->board, viommu_dsa_pci(m->dsa[m->nr - 1]), sid);
 	if (ret)
 		return cmd_error(m->options->command, "slot %02x.%x: %s", sid >> 3, sid & 7,
 				 ret == -EEXIST || ret == -EINVAL ? "it is taken already"
@@ -389,6 +507,9 @@ static int device(struct machine *m, const struct machine_device *d, uint16_t *n
 		     (struct viommu_server_function){
 			     .pci = viommu_dsa_pci(m->dsa[m->nr - 1]),
 			     .host = viommu_board_host(m->board),
+			     .ctx = &m->seat[m->nr - 1],
+			     .connected = d->port ? plugged : NULL,
+			     .disconnected = d->port ? unplugged : NULL,
 		     });
 }
 
@@ -447,6 +568,10 @@ static int board(struct machine *m)
 			    .mem = viommu_board_mem(m->board),
 			    .host = viommu_board_host(m->board),
 		    });
+	/* Ports first: a device without a slot of its own gets none of theirs. */
+	for (i = 0; ret == CMD_OK && i < o->nr; i++)
+		if (o->device[i].port)
+			ret = port(m, o->device[i].port);
 	for (i = 0; ret == CMD_OK && i < o->nr; i++)
 		ret = device(m, &o->device[i], &next);
 	if (ret == CMD_OK && !o->nr)
@@ -521,7 +646,7 @@ static int save(const struct machine *m, const char *name, const void *bytes, si
 
 int machine_tables(struct machine *m, uint64_t registers)
 {
-	uint8_t buf[1024];
+	uint8_t buf[4096];
 	size_t n;
 	int ret;
 
@@ -562,21 +687,59 @@ static void add_table(struct cmd_words *w, const struct machine *m, const char *
 	cmd_words_add(w, arg);
 }
 
-static void add_device(struct cmd_words *w, const struct machine *m, const char *name, uint16_t sid)
+/* Of QEMU's -device and device_add. bus NULL: bus 0. */
+static char *device_json(const struct machine *m, const char *name, const char *id, const char *bus,
+			 uint16_t sid)
 {
-	char addr[8], *path = machine_path(m, name), *arg = NULL;
+	char addr[8], *path = machine_path(m, name), *text = NULL;
 	json_t *json = NULL;
 
 	snprintf(addr, sizeof(addr), "%02x.%x", sid >> 3 & 31, sid & 7);
 	if (path)
-		json = json_pack("{s:s, s:s, s:{s:s, s:s}}", "driver", "vfio-user-pci", "addr",
-				 addr, "socket", "type", "unix", "path", path);
+		json = json_pack("{s:s, s:s*, s:s*, s:s, s:{s:s, s:s}}", "driver", "vfio-user-pci",
+				 "id", id, "bus", bus, "addr", addr, "socket", "type", "unix",
+				 "path", path);
 	if (json)
-		arg = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER);
+		text = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	json_decref(json);
 	free(path);
+	return text;
+}
+
+static void add_device(struct cmd_words *w, const struct machine *m, const char *name, uint16_t sid)
+{
+	cmd_words_add(w, strdup("-device"));
+	cmd_words_add(w, device_json(m, name, NULL, NULL, sid));
+}
+
+static void port_name(char *buf, size_t size, const struct machine *m, uint16_t sid)
+{
+	snprintf(buf, size, "viommu-port%u", port_index(m, sid));
+}
+
+/* QEMU wants a number of its own for each chassis; a user's begin at the other end. */
+static void add_port(struct cmd_words *w, const struct machine *m, uint16_t sid)
+{
+	char name[32], *arg;
+
+	port_name(name, sizeof(name), m, sid);
+	if (asprintf(&arg, "pcie-root-port,id=%s,bus=pcie.0,addr=%02x.%x,chassis=%u", name,
+		     sid >> 3, sid & 7, 0xf0u + port_index(m, sid)) < 0)
+		arg = NULL;
 	cmd_words_add(w, strdup("-device"));
 	cmd_words_add(w, arg);
+}
+
+char *machine_plug(const struct machine *m, unsigned int n)
+{
+	char name[32], bus[32], id[32];
+
+	if (!m->seat[n].port)
+		return NULL;
+	device_name(name, sizeof(name), n);
+	port_name(bus, sizeof(bus), m, m->seat[n].port);
+	snprintf(id, sizeof(id), "viommu-dsa%u", n);
+	return device_json(m, name, id, bus, 0);
 }
 
 char **machine_args(const struct machine *m)
@@ -588,7 +751,11 @@ char **machine_args(const struct machine *m)
 	add_table(&w, m, "dmar.aml");
 	add_table(&w, m, "ssdt.aml");
 	add_device(&w, m, "iommu.sock", m->options->unit_sid);
+	for (i = 0; i < m->nr_ports; i++)
+		add_port(&w, m, m->port[i]);
 	for (i = 0; i < m->nr; i++) {
+		if (m->seat[i].port)
+			continue;
 		device_name(name, sizeof(name), i);
 		add_device(&w, m, name, m->sid[i]);
 	}

@@ -18,7 +18,17 @@
 
 struct machine_device {
 	struct viommu_dsa_config config;
-	uint16_t sid; /* 0: the next free slot */
+	uint16_t sid;  /* 0: the next free slot */
+	uint16_t port; /* 0: on bus 0; else the root port that it can be plugged in behind */
+};
+
+struct machine;
+
+/* What the server's callbacks about the client of one device get. */
+struct machine_seat {
+	struct machine *m;
+	unsigned int n; /* of m->dsa[] */
+	uint16_t port;  /* 0: on bus 0 */
 };
 
 struct machine_options {
@@ -57,7 +67,12 @@ struct machine {
 	struct viommu_server *server;
 	unsigned int nr;
 	struct viommu_dsa *dsa[MACHINE_MAX_DEVICES];
-	uint16_t sid[MACHINE_MAX_DEVICES];
+	uint16_t sid[MACHINE_MAX_DEVICES]; /* 0: behind a port */
+	struct machine_seat seat[MACHINE_MAX_DEVICES];
+	unsigned int nr_ports;
+	uint16_t port[VIOMMU_BOARD_MAX_PORTS];
+	uint64_t faults;       /* of the unit that machine_tick() has looked at */
+	bool misplaced;        /* it has said so */
 	uint32_t trap_lines;   /* of the log that binds may still have; atomic */
 	uint32_t traps_hidden; /* that had none left; atomic */
 	/* Called instead of a warning when the firmware has placed the registers. */
@@ -76,6 +91,13 @@ int machine_tables(struct machine *m, uint64_t registers);
  */
 char **machine_args(const struct machine *m);
 void machine_args_free(char **args);
+/*
+ * What plugs the n-th device in: arguments of QMP's device_add, as JSON from malloc(). NULL: it is
+ * not behind a port, or out of memory.
+ */
+char *machine_plug(const struct machine *m, unsigned int n);
+/* The requester id of the n-th device now, 0: it is not plugged in. */
+uint16_t machine_sid(const struct machine *m, unsigned int n);
 /* Path of a file in the machine's folder, from malloc(). */
 char *machine_path(const struct machine *m, const char *name);
 

@@ -565,15 +565,37 @@ static json_t *devices(struct report *r)
 		struct viommu_device *dev = viommu_pci_device(pci);
 		json_t *object = json_object();
 
-		put(r, object, "slot", slot_text(r->m->sid[i]));
+		uint16_t sid = machine_sid(r->m, i), port = r->m->seat[i].port;
+
+		/* Behind a port: null while it is not plugged in. */
+		put(r, object, "slot", sid ? slot_text(sid) : json_null());
+		put(r, object, "port", port ? slot_text(port) : json_null());
 		put(r, object, "kind", json_string("dsa"));
 		put(r, object, "enabled", enabled(r, viommu_pci_enabled(pci)));
 		put(r, object, "open_page_requests",
 		    json_integer(dev ? viommu_device_open_requests(dev) : 0));
 		put(r, object, "dsa", dsa(r, r->m->dsa[i]));
-		put(r, object, "tables", tables(r, r->m->sid[i]));
-		put(r, object, "shadows", shadows(r, r->m->sid[i]));
+		put(r, object, "tables", sid ? tables(r, sid) : json_null());
+		put(r, object, "shadows", sid ? shadows(r, sid) : json_array());
 		put(r, object, "binds", dev ? binds(r, dev) : json_null());
+		append(r, list, object);
+	}
+	return list;
+}
+
+static json_t *ports(struct report *r)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < r->m->nr_ports; i++) {
+		json_t *object = json_object();
+		uint8_t bus = 0;
+		int told = viommu_board_port(r->m->board, r->m->port[i], &bus);
+
+		put(r, object, "slot", slot_text(r->m->port[i]));
+		put(r, object, "bus", json_integer(bus));
+		put(r, object, "bus_told", json_boolean(told > 0));
 		append(r, list, object);
 	}
 	return list;
@@ -747,6 +769,7 @@ char *machine_report(struct machine *m)
 	put(&r, root, "queues", queues(&r));
 	put(&r, root, "registers", registers(&r));
 	put(&r, root, "fault_records", fault_records(&r));
+	put(&r, root, "ports", ports(&r));
 	put(&r, root, "devices", devices(&r));
 	put(&r, root, "faults", faults(&r));
 	put(&r, root, "stats", stats(&r));

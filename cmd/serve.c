@@ -22,7 +22,8 @@ static void print_help(void)
 	       "  --registers ADDRESS    where the guest's firmware puts the unit's registers\n"
 	       "                         (default 0xfebe0000; 'viommu vm' finds out by itself)\n"
 	       "  --memory SIZE          in the printed arguments (default 1G)\n"
-	       "  --json                 print one line of JSON instead: qemu_args, control\n",
+	       "  --json                 print one line of JSON instead: qemu_args, control,\n"
+	       "                         plug\n",
 	       machine_options_help);
 }
 
@@ -40,6 +41,29 @@ static void print_args(const struct machine *m, char **args, const char *memory)
 		cmd_print_word(args[i]);
 	}
 	putchar('\n');
+	for (i = 0; i < m->nr; i++) {
+		char *plug = machine_plug(m, (unsigned int)i);
+
+		if (plug)
+			printf("# plug in, by QMP: {\"execute\":\"device_add\",\"arguments\":%s}\n",
+			       plug);
+		free(plug);
+	}
+}
+
+static json_t *plugs(const struct machine *m)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < m->nr; i++) {
+		char *plug = machine_plug(m, i);
+
+		if (plug)
+			json_array_append_new(list, json_loads(plug, 0, NULL));
+		free(plug);
+	}
+	return list;
 }
 
 static int print_json(const struct machine *m, char **args, const char *memory)
@@ -59,7 +83,8 @@ static int print_json(const struct machine *m, char **args, const char *memory)
 			json_array_append_new(list, json_string(first[i]));
 		for (i = 0; args[i]; i++)
 			json_array_append_new(list, json_string(args[i]));
-		root = json_pack("{s:O, s:s}", "qemu_args", list, "control", control);
+		root = json_pack("{s:O, s:s, s:o}", "qemu_args", list, "control", control, "plug",
+				 plugs(m));
 	}
 	if (root)
 		text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);

@@ -39,6 +39,12 @@ struct viommu_dsa_config {
 	uint8_t max_batch_lg2;    /* 5..10; 0 = 10 */
 	uint8_t no_pri;           /* no page request interface: PRS off */
 	uint16_t entries;         /* of all queues together, 1..1024; 0 = 128 */
+	/*
+	 * 1: interrupts by MSI instead of MSI-X, as no hardware has it: Linux's idxd does not take
+	 * such a device, drivers in user space may. For VMMs that cannot let go of MSI-X.
+	 */
+	uint32_t msi;
+	uint32_t reserved;
 };
 
 /* config may be NULL. 0, -EINVAL, -ENOMEM. */

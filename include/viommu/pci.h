@@ -23,7 +23,8 @@
  *
  * Synchronisation
  *	function                                        context
- *	viommu_pci_new, _free, _attach                  owner, nobody else
+ *	viommu_pci_new, _free                           owner, nobody else
+ *	viommu_pci_attach                               the accessing thread, while no .run is running (after a reset)
  *	viommu_pci_set_vmm                              any thread; returns when no callback of the VMM before runs
  *	viommu_pci_config_*, _bar_*, _reset             one thread at a time (the event loop); may sleep
  *	viommu_pci_run                                  any number of threads
@@ -65,6 +66,8 @@ struct viommu_pci;
 #define VIOMMU_PCI_PASID      0x10u
 #define VIOMMU_PCI_MSIX       0x20u
 #define VIOMMU_PCI_MSI        0x40u
+/* ops.control only: the guest wrote into the vendor-specific capability. */
+#define VIOMMU_PCI_VENDOR 0x80u
 
 struct viommu_pci_ops {
 	void *ctx;
@@ -132,6 +135,14 @@ struct viommu_pci_bar {
 #define VIOMMU_PCI_PIN_BAR0 0x10u
 /* Power management capability (D0 and D3hot only). */
 #define VIOMMU_PCI_HAS_PM 0x20u
+/*
+ * A vendor-specific capability: VIOMMU_PCI_VENDOR_BYTES at VIOMMU_PCI_VENDOR_AT of configuration
+ * space, 0 after power-on, that the guest may write as it likes. What they mean is the function's
+ * own affair; ops.control tells of each write.
+ */
+#define VIOMMU_PCI_HAS_VENDOR   0x40u
+#define VIOMMU_PCI_VENDOR_AT    0xc4u
+#define VIOMMU_PCI_VENDOR_BYTES 8u
 
 struct viommu_pci_config {
 	size_t size; /* sizeof(struct viommu_pci_config) */

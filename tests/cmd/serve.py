@@ -56,10 +56,68 @@ def the_printed_arguments_are_what_qemu_needs():
 def json_has_the_same():
 	with tool.folder() as d, _serve(d, "--json", "--device", "dsa", "--device", "dsa,slot=09.0") as r:
 		answer = json.loads(r.until("\n"))
-		assert sorted(answer) == ["control", "qemu_args"]
+		assert sorted(answer) == ["control", "plug", "qemu_args"]
+		assert answer["plug"] == []
 		assert answer["control"] == d + "/control.sock"
 		devices = [json.loads(a) for a in answer["qemu_args"] if a.startswith("{")]
 		assert [x["addr"] for x in devices] == ["04.0", "05.0", "09.0"]
+
+
+def ports_are_there_and_what_goes_behind_them_is_told_apart():
+	with tool.folder() as d, _serve(d, "--json", "--device", "dsa", "--device", "dsa,port=05.0",
+					"--device", "dsa,msi,port=03.1") as r:
+		answer = json.loads(r.until("\n"))
+		argv = answer["qemu_args"]
+		ports = [a for a in argv if a.startswith("pcie-root-port,")]
+		assert ports == ["pcie-root-port,id=viommu-port0,bus=pcie.0,addr=05.0,chassis=240",
+				 "pcie-root-port,id=viommu-port1,bus=pcie.0,addr=03.1,chassis=241"]
+		# The one without a slot gets none of theirs.
+		devices = [json.loads(a) for a in argv if a.startswith("{")]
+		assert [x["addr"] for x in devices] == ["04.0", "06.0"]
+		plug = answer["plug"]
+		assert [(x["driver"], x["id"], x["bus"], x["addr"]) for x in plug] == [
+			("vfio-user-pci", "viommu-dsa1", "viommu-port0", "00.0"),
+			("vfio-user-pci", "viommu-dsa2", "viommu-port1", "00.0")]
+		for x in plug:
+			assert stat.S_ISSOCK(os.stat(x["socket"]["path"]).st_mode)
+	with tool.folder() as d, _serve(d, "--device", "dsa,port=05.0") as r:
+		text = r.until("dsa0.sock\"}}}\n")
+		line = [l for l in text.splitlines() if l.startswith("# plug in, by QMP: ")]
+		assert json.loads(line[0].split(": ", 1)[1])["execute"] == "device_add"
+
+
+def a_device_behind_a_port_comes_and_goes_with_its_client():
+	with tool.folder() as d, _serve(d, "-v", "--device", "dsa,port=03.0",
+					"--device", "dsa,port=03.0") as r:
+		r.until("qemu-system")
+		unit = vfu.Function(d + "/iommu.sock")
+
+		def slots():
+			state = json.loads(tool.run("inspect", "--json", d).stdout)
+			return [x["slot"] for x in state["devices"]], state["ports"]
+
+		assert slots() == ([None, None],
+				   [{"slot": "00:03.0", "bus": 1, "bus_told": False}])
+		first = vfu.Function(d + "/dsa0.sock")
+		first.read32(vfu.CONFIG, 0)
+		assert slots()[0] == ["01:00.0", None]
+		# The guest says what bus it is, as the SSDT has it do.
+		unit.write(vfu.CONFIG, 0xc4, b"\x07")
+		assert slots() == (["07:00.0", None],
+				   [{"slot": "00:03.0", "bus": 7, "bus_told": True}])
+		second = vfu.Function(d + "/dsa1.sock")
+		second.read32(vfu.CONFIG, 0)
+		assert slots()[0] == ["07:00.0", None]
+		second.close()
+		first.close()
+		r.until("device 0 behind port 03.0: gone", "stderr")
+		assert slots()[0] == [None, None]
+		second = vfu.Function(d + "/dsa1.sock")
+		second.read32(vfu.CONFIG, 0)
+		assert slots()[0] == [None, "07:00.0"]
+		status, err = r.end(signal.SIGTERM)
+		assert status == 0
+		assert "another one is there already" in err, err
 
 
 def sockets_are_for_their_user_alone():
@@ -268,6 +326,8 @@ def bad_usage_is_one_clear_line():
 			(["--device", "dsa,entries=1025"], "1 to 1024"),
 			(["--device", "dsa,colour=red"], "colour"),
 			(["--device", "dsa,fast"], "fast"),
+			(["--device", "dsa,port=5"], ["port=5", "DD.F"]),
+			(["--device", "dsa,slot=05.0,port=06.0"], ["slot=", "port="]),
 			(["--device", "dsa,"], "none of"),
 			(["--bogus"], "--bogus"),
 			(["more"], "more")):
@@ -281,6 +341,9 @@ def what_cannot_start_is_one_clear_line():
 				(["--device", "dsa,slot=05.0", "--device", "dsa,slot=05.0"],
 				 ["05.0", "taken"]),
 				(["--device", "dsa,slot=04.0"], ["04.0", "taken"]),
+				(["--device", "dsa,port=04.0"], ["04.0", "taken"]),
+				(["--device", "dsa,slot=05.0", "--device", "dsa,port=05.0"],
+				 ["05.0", "taken"]),
 				(["--dir", d + "/not/there"], "not/there"),
 				(["--dir", d + "/" + "x" * 200], "x" * 200)):
 			words = words if "--dir" in words else ["--dir", d, *words]

@@ -250,6 +250,7 @@ class Machine:
 		self.monitor_end, self.monitor_other = socket.socketpair()
 		self.console = b""
 		self.replies = b""
+		self.events = []		# of the monitor, that nobody waited for yet
 		# A file: nobody empties a pipe while the guest runs.
 		self.said = tempfile.TemporaryFile()
 
@@ -324,8 +325,23 @@ class Machine:
 			answer = self.reply(seconds)
 			if "return" in answer:
 				return answer["return"]
+			if "event" in answer:
+				self.events.append(answer)
 			if "error" in answer:
 				raise self.trouble("monitor: %s: %s" % (name, answer["error"]["desc"]))
+
+	def wait_event(self, name, seconds, **data):
+		"""The monitor's next event of this name whose data has these; what came before is dropped."""
+		deadline = time.monotonic() + seconds
+		while True:
+			while self.events:
+				event = self.events.pop(0)
+				if event["event"] == name and \
+				   data.items() <= event.get("data", {}).items():
+					return event
+			answer = self.reply(max(deadline - time.monotonic(), 0))
+			if "event" in answer:
+				self.events.append(answer)
 
 	def human(self, line):
 		"""A command of the monitor for people; returns its text."""
@@ -353,6 +369,7 @@ class Server:
 		try:
 			said = json.loads(self.first_line())
 			self.qemu_args, self.control = said["qemu_args"], said["control"]
+			self.plug = said["plug"]
 		except (Trouble, ValueError, KeyError) as trouble:
 			self.kill()
 			raise Trouble("viommu serve printed no arguments for QEMU: %s\n%s"

@@ -111,10 +111,11 @@ static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *con
 	dsa->batch_lg2 = c->max_batch_lg2 ? c->max_batch_lg2 : 10;
 	dsa->entries_nr = c->entries ? c->entries : 128;
 	dsa->no_pri = c->no_pri;
+	dsa->msi = c->msi;
 	if (dsa->queues > VIOMMU_DSA_MAX_QUEUES || dsa->groups > VIOMMU_DSA_MAX_GROUPS ||
 	    dsa->engines > VIOMMU_DSA_MAX_ENGINES || dsa->transfer_lg2 < 21 ||
 	    dsa->transfer_lg2 > 31 || dsa->batch_lg2 < 5 || dsa->batch_lg2 > 10 ||
-	    dsa->entries_nr > 1024 || c->no_pri > 1)
+	    dsa->entries_nr > 1024 || c->no_pri > 1 || c->msi > 1 || c->reserved)
 		return -EINVAL;
 	return 0;
 }
@@ -131,7 +132,7 @@ static int make_pci(struct viommu_dsa *dsa)
 			 VIOMMU_PCI_HAS_PM,
 		.bar = { { .bytes = DSA_BAR0_BYTES,
 			   .flags = VIOMMU_PCI_BAR_64 | VIOMMU_PCI_BAR_PREFETCH } },
-		.msix_vectors = (uint16_t)dsa_vectors(dsa),
+		.msix_vectors = dsa->msi ? 0 : (uint16_t)dsa_vectors(dsa),
 		.msix_table = DSA_MSIX_TABLE,
 		.msix_pba = DSA_MSIX_PBA,
 		.workers = dsa->engines,
@@ -149,6 +150,9 @@ static int make_pci(struct viommu_dsa *dsa)
 
 	if (!dsa->no_pri)
 		pc.flags |= VIOMMU_PCI_HAS_PRI;
+	/* As a power of two. */
+	for (pc.msi_vectors = dsa->msi; pc.msi_vectors && pc.msi_vectors < dsa_vectors(dsa);)
+		pc.msi_vectors = (uint8_t)(pc.msi_vectors * 2);
 	while (portals < (uint64_t)dsa->queues << DSA_PORTAL_LG2)
 		portals *= 2;
 	pc.bar[2].bytes = portals;

@@ -131,6 +131,7 @@ struct viommu_dsa {
 	unsigned int transfer_lg2, batch_lg2;
 	unsigned int entries_nr;
 	bool no_pri;
+	bool msi;
 	struct dsa_tables tables; /* constant after construction */
 
 	pthread_mutex_t lock;

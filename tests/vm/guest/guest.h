@@ -88,5 +88,10 @@ int command_runner(int argc, char **argv);
 int command_vfio(int argc, char **argv);
 int command_tutorial(int argc, char **argv);
 int command_preload(int argc, char **argv);
+int command_ports(int argc, char **argv);
+int command_plugged(int argc, char **argv);
+int command_gone(int argc, char **argv);
+int command_unplug(int argc, char **argv);
+int command_rescan(int argc, char **argv);
 
 #endif /* VIOMMU_GUEST_H */
