@@ -199,8 +199,12 @@ static void abort_jobs(struct viommu_dsa *dsa, uint32_t wqs, uint32_t pasid)
 	for (i = 0; i < dsa->engines; i++) {
 		struct dsa_engine *e = &dsa->engine[i];
 
-		if (e->busy && wqs >> e->wq & 1 &&
-		    (pasid == VIOMMU_ALL_PASIDS || e->pasid == pasid))
+		if (!e->busy || !(wqs >> e->wq & 1) ||
+		    (pasid != VIOMMU_ALL_PASIDS && e->pasid != pasid))
+			continue;
+		if (e->parked)
+			viommu__dsa_unpark(dsa, e);
+		else
 			store_relaxed(&e->abort, 1);
 	}
 }

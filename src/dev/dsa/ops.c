@@ -132,12 +132,13 @@ static unsigned int move_backwards(struct dsa_job *job, uint64_t src, uint64_t d
 	while (job->completed < size) {
 		uint32_t left = size - job->completed;
 
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		n = piece(left, min_u64(back_to_page(src + left), back_to_page(dst + left)));
 		status = viommu__dsa_copy(job, dst + left - n, src + left - n, n, &got);
 		if (status) {
-			job->result = 1;
+			job->result = status != DSA_SUSPENDED;
 			return status;
 		}
 		job->completed += n;
@@ -152,8 +153,9 @@ static unsigned int move_forwards(struct dsa_job *job, uint64_t src, uint64_t ds
 	uint32_t got;
 
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		status = viommu__dsa_copy(job, dst + job->completed, src + job->completed,
 					  piece(size - job->completed, DSA_MOVE_BYTES), &got);
 		job->completed += got;
@@ -181,8 +183,9 @@ static unsigned int fill(struct dsa_job *job)
 	unsigned int status;
 
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		status = viommu__dsa_fill(job, dst + job->completed, pattern,
 					  piece(size - job->completed, DSA_MOVE_BYTES), &got);
 		job->completed += got;
@@ -240,8 +243,9 @@ static unsigned int compare(struct dsa_job *job)
 	if (!second)
 		repeat(pb, b, DSA_BUFFER_BYTES);
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		n = piece(size - job->completed, DSA_BUFFER_BYTES);
 		status = viommu__dsa_read(job, a + job->completed, pa, n, 0, &got);
 		if (second && got) {
@@ -274,8 +278,9 @@ static unsigned int dualcast(struct dsa_job *job)
 	unsigned int status, status1;
 
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		/* A page of both destinations at a time: they end at the same byte. */
 		n = piece(size - job->completed, 4096 - ((dst1 + job->completed) & 4095));
 		status = viommu__dsa_read(job, src + job->completed, buf, n, 0, &got);
@@ -320,13 +325,15 @@ static unsigned int create_delta(struct dsa_job *job)
 	uint64_t delta = DSA_GET(job->w, DSA_D_DELTA);
 	uint32_t room = (uint32_t)DSA_GET(job->w, DSA_D_DELTA_MAX) / DELTA_ENTRY * DELTA_ENTRY;
 	uint8_t *pa = job->engine->buf[0], *pb = job->engine->buf[1], *out = job->engine->buf[2];
-	uint32_t size = dsa_size(job), used = 0, n, got, got2, i, fresh, wrote;
+	uint32_t size = dsa_size(job), n, got, got2, i, fresh, wrote;
+	uint32_t used = (uint32_t)DSA_FIELD(job->tail[0], DSA_CR_DELTA_SIZE);
 	unsigned int status, status2, wstatus;
 	bool full = false;
 
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		n = piece(size - job->completed, DELTA_PIECE);
 		status = viommu__dsa_read(job, a + job->completed, pa, n, 0, &got);
 		if (got) {
@@ -385,17 +392,17 @@ static unsigned int apply_delta(struct dsa_job *job)
 	uint8_t *buf = job->engine->buf[0];
 	unsigned int status, wstatus;
 	uint32_t got, wrote, i;
-	int64_t last = -1;
 
 	while (job->completed < record) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		status = viommu__dsa_read(job, delta + job->completed, buf,
 					  piece(record - job->completed, most), 0, &got);
 		for (i = 0; i + DELTA_ENTRY <= got; i += DELTA_ENTRY) {
 			uint32_t index = delta_index(buf + i);
 
-			if (index <= last)
+			if (index <= job->last)
 				return DSA_ST_DELTA_ORDER;
 			if (index >= size / 8)
 				return DSA_ST_DELTA_RANGE;
@@ -403,7 +410,7 @@ static unsigned int apply_delta(struct dsa_job *job)
 						    0, &wrote);
 			if (wstatus)
 				return wstatus;
-			last = index;
+			job->last = index;
 			job->completed += DELTA_ENTRY;
 			job->moved += 8;
 		}
@@ -422,8 +429,9 @@ static unsigned int flush(struct dsa_job *job)
 	uint8_t byte;
 
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		n = piece(size - job->completed, 4096 - ((dst + job->completed) & 4095));
 		status = viommu__dsa_read(job, dst + job->completed, &byte, 1, 0, &got);
 		if (status)
@@ -431,6 +439,31 @@ static unsigned int flush(struct dsa_job *job)
 		job->completed += n;
 	}
 	return 0;
+}
+
+/* Where each operation may have been suspended: what it would be without the checks here. */
+bool viommu__dsa_resumable(struct dsa_job *job)
+{
+	uint32_t done = job->completed, size = dsa_size(job), used;
+
+	switch (job->op) {
+	case DSA_OP_CR_DELTA:
+		used = (uint32_t)DSA_FIELD(job->tail[0], DSA_CR_DELTA_SIZE);
+		return done <= size && done % 8 == 0 && used % DELTA_ENTRY == 0 &&
+		       used <= DSA_GET(job->w, DSA_D_DELTA_MAX);
+	case DSA_OP_AP_DELTA:
+		return done <= DSA_GET(job->w, DSA_D_DELTA_SIZE) && done % DELTA_ENTRY == 0 &&
+		       job->last >= -1 && job->last < size / 8;
+	case DSA_OP_FILL:
+		return done <= size && done % 8 == 0;
+	case DSA_OP_DIF_CHECK:
+	case DSA_OP_DIF_INSERT:
+	case DSA_OP_DIF_STRIP:
+	case DSA_OP_DIF_UPDATE:
+		return done <= size && viommu__dsa_dif_resumable(job);
+	default:
+		return done <= size; /* of a batch: descriptors */
+	}
 }
 
 /* Of those that have no status of their own for success: all bytes are done. */

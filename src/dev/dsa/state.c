@@ -87,6 +87,55 @@ static void assemblies_save(struct viommu_dsa *dsa, struct viommu_state_out *out
 	}
 }
 
+/* Flags of a job, in the order of their bits. */
+#define JOB_FLAGS(F, job)                                                                      \
+	F(0, (job)->in_batch)                                                                  \
+	F(1, (job)->ims)                                                                       \
+	F(2, (job)->dedicated) F(3, (job)->bof) F(4, (job)->user_int) F(5, (job)->ats_off)     \
+		F(6, (job)->prs_off) F(7, (job)->priv) F(8, (job)->int_ok) F(9, (job)->failed) \
+			F(10, (job)->fault_write)
+#define JOB_FLAG_PUT(bit, flag) flags |= (uint16_t)((flag) ? 1u << (bit) : 0);
+#define JOB_FLAG_GET(bit, flag) flag = flags >> (bit)&1;
+
+static void job_save(const struct dsa_job *job, struct viommu_state_out *out)
+{
+	uint16_t flags = 0;
+
+	JOB_FLAGS(JOB_FLAG_PUT, job)
+	words_put(out, job->w, 8);
+	viommu_state_put_u8(out, (uint8_t)job->wq);
+	viommu_state_put_u16(out, flags);
+	viommu_state_put_u8(out, job->stage);
+	viommu_state_put_u8(out, job->status);
+	viommu_state_put_u8(out, job->result);
+	viommu_state_put_u32(out, job->index);
+	viommu_state_put_u32(out, job->pasid);
+	viommu_state_put_u64(out, job->ops);
+	viommu_state_put_u64(out, job->max_transfer);
+	viommu_state_put_u64(out, job->max_batch);
+	viommu_state_put_u64(out, (uint64_t)job->last);
+	viommu_state_put_u32(out, job->bad_flags);
+	viommu_state_put_u32(out, job->completed);
+	viommu_state_put_u64(out, job->fault_addr);
+	words_put(out, job->tail, 2);
+	viommu_state_put_u64(out, job->moved);
+	viommu_state_put_u32(out, job->ran);
+	viommu_state_put_u32(out, job->errors);
+}
+
+/* Every engine: is it busy, with what, and the one of a batch. */
+static void engine_save(const struct dsa_engine *e, struct viommu_state_out *out)
+{
+	VIOMMU_ASSERT(e->busy == e->parked); /* nobody runs */
+	viommu_state_put_u8(out, (uint8_t)(e->parked + e->in_member));
+	if (!e->parked)
+		return;
+	viommu_state_put_u64(out, e->ticket);
+	job_save(&e->job, out);
+	if (e->in_member)
+		job_save(&e->member, out);
+}
+
 static void stats_save(const struct viommu_dsa_stats *s, struct viommu_state_out *out)
 {
 	viommu_state_put_u64(out, s->descriptors);
@@ -112,6 +161,8 @@ void viommu__dsa_save(void *ctx, struct viommu_state_out *out)
 	command_save(&dsa->command, out);
 	for (i = 0; i < dsa->queues; i++)
 		queue_save(&dsa->queue[i], out);
+	for (i = 0; i < dsa->engines; i++)
+		engine_save(&dsa->engine[i], out);
 	assemblies_save(dsa, out);
 	stats_save(&dsa->stats, out);
 	viommu__dsa_unlock(dsa);
@@ -261,6 +312,100 @@ static void assemblies_load(struct viommu_dsa *dsa, struct viommu_state_in *in)
 	}
 }
 
+/* A job's limits are those of its queue, which are none beyond the device's. */
+static bool job_limits_good(const struct viommu_dsa *dsa, const struct dsa_job *job)
+{
+	return job->wq < dsa->queues && !(job->ops & ~DSA_OPCAP0) &&
+	       job->max_transfer <= UINT64_C(1) << dsa->transfer_lg2 &&
+	       job->max_batch <= UINT64_C(1) << dsa->batch_lg2 && job->index < job->max_batch + 1 &&
+	       (job->pasid <= VIOMMU_PASID_MAX || job->pasid == VIOMMU_NO_PASID);
+}
+
+/* Has it been let through by the checks that it will not see again? */
+static bool job_good(const struct viommu_dsa *dsa, struct dsa_job *job)
+{
+	if (!job_limits_good(dsa, job))
+		return false;
+	switch (job->stage) {
+	case DSA_STAGE_START:
+		return true;
+	case DSA_STAGE_OPERATE:
+		return job->op < 64 && job->ops >> job->op & 1 &&
+		       !(job->in_batch && (job->op == DSA_OP_BATCH || job->op == DSA_OP_DRAIN)) &&
+		       !viommu__dsa_operands(job) && viommu__dsa_resumable(job);
+	default:
+		return job->stage == DSA_STAGE_COMPLETE && job->status &&
+		       job->status <= DSA_MASK(DSA_CR_STATUS) && job->status != DSA_ST_CR_FAULT;
+	}
+}
+
+static void job_load(struct viommu_dsa *dsa, struct dsa_engine *e, struct dsa_job *job,
+		     struct viommu_state_in *in)
+{
+	uint16_t flags;
+
+	*job = (struct dsa_job){ .dsa = dsa, .engine = e, .suspended = true };
+	words_get(in, job->w, 8);
+	job->wq = viommu_state_get_u8(in);
+	flags = viommu_state_get_u16(in);
+	JOB_FLAGS(JOB_FLAG_GET, job)
+	job->stage = viommu_state_get_u8(in);
+	job->status = viommu_state_get_u8(in);
+	job->result = viommu_state_get_u8(in);
+	job->index = viommu_state_get_u32(in);
+	job->pasid = viommu_state_get_u32(in);
+	job->ops = viommu_state_get_u64(in);
+	job->max_transfer = viommu_state_get_u64(in);
+	job->max_batch = viommu_state_get_u64(in);
+	job->last = (int64_t)viommu_state_get_u64(in);
+	job->bad_flags = viommu_state_get_u32(in);
+	job->completed = viommu_state_get_u32(in);
+	job->fault_addr = viommu_state_get_u64(in);
+	words_get(in, job->tail, 2);
+	job->moved = viommu_state_get_u64(in);
+	job->ran = viommu_state_get_u32(in);
+	job->errors = viommu_state_get_u32(in);
+	job->op = (unsigned int)DSA_GET(job->w, DSA_D_OPCODE);
+	job->flags = (uint32_t)DSA_GET(job->w, DSA_D_FLAGS);
+	if (!viommu_state_bad(in) && !job_good(dsa, job))
+		viommu_state_refuse(in, "no descriptor is suspended like that");
+}
+
+static void engine_load(struct viommu_dsa *dsa, struct dsa_engine *e, struct viommu_state_in *in)
+{
+	unsigned int jobs = viommu_state_get_u8(in);
+
+	if (!jobs)
+		return;
+	e->ticket = viommu_state_get_u64(in);
+	job_load(dsa, e, &e->job, in);
+	if (viommu_state_bad(in))
+		return;
+	if (jobs > 2 || !e->ticket || e->ticket > dsa->tickets || e->job.in_batch ||
+	    dsa_state(dsa) == DSA_STATE_DISABLED) {
+		viommu_state_refuse(in, "no engine is busy like that");
+		return;
+	}
+	if (jobs == 2) {
+		job_load(dsa, e, &e->member, in);
+		if (!viommu_state_bad(in) &&
+		    (!e->member.in_batch || e->member.wq != e->job.wq ||
+		     e->member.pasid != e->job.pasid || e->job.op != DSA_OP_BATCH ||
+		     e->job.stage != DSA_STAGE_OPERATE || e->member.index != e->job.completed ||
+		     e->member.index >= dsa_size(&e->job)))
+			viommu_state_refuse(in, "no batch is suspended like that");
+		if (viommu_state_bad(in))
+			return;
+	}
+	e->in_member = jobs == 2;
+	e->parked = true;
+	e->busy = true;
+	store_relaxed(&e->abort, 0);
+	e->wq = e->job.wq;
+	e->pasid = e->job.pasid;
+	dsa->queue[e->wq].running++;
+}
+
 static void stats_load(struct viommu_dsa_stats *s, struct viommu_state_in *in)
 {
 	s->descriptors = viommu_state_get_u64(in);
@@ -293,6 +438,8 @@ static void load(struct viommu_dsa *dsa, struct viommu_state_in *in)
 		queue_load(dsa, i, &at, in);
 	if (!viommu_state_bad(in))
 		queues_check(dsa, in);
+	for (i = 0; i < dsa->engines && !viommu_state_bad(in); i++)
+		engine_load(dsa, &dsa->engine[i], in);
 	assemblies_load(dsa, in);
 	stats_load(&dsa->stats, in);
 }
