@@ -407,8 +407,8 @@ static void atomics_are_recorded_as_such(void **state)
 }
 
 /*
- * VTD-FREC-02, VTD-FREC-03: whatever a device with ATS does, what the unit had of it is a translation
- * request, which knows no atomics.
+ * VTD-FREC-02, VTD-FREC-03: whatever a device with ATS does, what the unit had of it is a
+ * translation request, which knows no atomics.
  */
 static void accesses_of_a_device_with_ats_are_recorded_as_translation_requests(void **state)
 {
