@@ -88,11 +88,12 @@ static void assemblies_save(struct viommu_dsa *dsa, struct viommu_state_out *out
 }
 
 /* Flags of a job, in the order of their bits. */
-#define JOB_FLAGS(F, job)                                                                      \
-	F(0, (job)->in_batch)                                                                  \
-	F(1, (job)->ims)                                                                       \
-	F(2, (job)->dedicated) F(3, (job)->bof) F(4, (job)->user_int) F(5, (job)->ats_off)     \
-		F(6, (job)->prs_off) F(7, (job)->priv) F(8, (job)->int_ok) F(9, (job)->failed) \
+#define JOB_FLAGS(F, job)                                                                \
+	F(0, (job)->in_batch)                                                            \
+	F(1, (job)->ims)                                                                 \
+	F(2, (job)->dedicated)                                                           \
+	F(3, (job)->bof) F(4, (job)->user_int) F(5, (job)->ats_off) F(6, (job)->prs_off) \
+		F(7, (job)->priv) F(8, (job)->int_ok) F(9, (job)->failed)                \
 			F(10, (job)->fault_write)
 #define JOB_FLAG_PUT(bit, flag) flags |= (uint16_t)((flag) ? 1u << (bit) : 0);
 #define JOB_FLAG_GET(bit, flag) flag = flags >> (bit)&1;

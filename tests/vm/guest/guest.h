@@ -87,6 +87,7 @@ int command_dsa_test(int argc, char **argv);
 int command_runner(int argc, char **argv);
 int command_vfio(int argc, char **argv);
 int command_tutorial(int argc, char **argv);
+int command_nested(int argc, char **argv);
 int command_preload(int argc, char **argv);
 int command_ports(int argc, char **argv);
 int command_plugged(int argc, char **argv);
