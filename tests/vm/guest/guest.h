@@ -88,5 +88,9 @@ int command_runner(int argc, char **argv);
 int command_vfio(int argc, char **argv);
 int command_tutorial(int argc, char **argv);
 int command_preload(int argc, char **argv);
+int command_given(int argc, char **argv);
+int command_exhaust(int argc, char **argv);
+int command_keep(int argc, char **argv);
+int command_refused(int argc, char **argv);
 
 #endif /* VIOMMU_GUEST_H */

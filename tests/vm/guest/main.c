@@ -317,7 +317,9 @@ static const struct {
 	{ "speed", command_speed },       { "accel", command_accel },
 	{ "dsa_test", command_dsa_test }, { "runner", command_runner },
 	{ "vfio", command_vfio },         { "preload", command_preload },
-	{ "tutorial", command_tutorial },
+	{ "tutorial", command_tutorial }, { "given", command_given },
+	{ "exhaust", command_exhaust },   { "refused", command_refused },
+	{ "keep", command_keep },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */
