@@ -38,6 +38,8 @@ const char machine_options_help[] =
 	"                         the guest asks the host for each PASID, with registers as\n"
 	"                         from VT-d 3.3 on (Linux 5.15 to 6.3), or as before it;\n"
 	"                         announces caching mode, too\n"
+	"  --pasid-range FIRST-LAST\n"
+	"                         the host PASIDs that this VM may have, both ends included\n"
 	"  --unit SLOT            the unit's PCI slot on bus 0 (default 04.0; vm: 10.0)\n"
 	"  --device dsa[,OPT...]  a DSA device; again for more (default: one, at 05.0;\n"
 	"                         vm: at 11.0)\n"
@@ -173,6 +175,28 @@ static int profile_option(struct machine_options *o, const char *name)
 	return cmd_usage(o->command, "--profile %s: sva, host or legacy-kernels", name);
 }
 
+static int range_option(struct machine_options *o, const char *text)
+{
+	char *copy = strdup(text), *last = copy, *first;
+	uint64_t from = 0, to = 0;
+	const char *why;
+	bool good;
+
+	if (!copy)
+		return cmd_error(o->command, "out of memory");
+	first = strsep(&last, "-");
+	good = last && cmd_number(first, &from, &why) && cmd_number(last, &to, &why);
+	free(copy);
+	if (!good || !from || from > to || to > VIOMMU_PASID_MAX)
+		return cmd_usage(
+			o->command,
+			"--pasid-range %s: FIRST-LAST, such as 0x1000-0x10ff, within 1 to %#x",
+			text, VIOMMU_PASID_MAX);
+	o->pasid_first = (uint32_t)from;
+	o->pasid_last = (uint32_t)to;
+	return CMD_OK;
+}
+
 static int value_option(struct machine_options *o, const char *name, const char *value)
 {
 	const char *why;
@@ -196,6 +220,8 @@ static int value_option(struct machine_options *o, const char *name, const char 
 			return cmd_usage(o->command,
 					 "--registers %s: a multiple of 0x10000 below 4 GiB",
 					 value);
+	} else if (!strcmp(name, "--pasid-range")) {
+		return range_option(o, value);
 	} else if (!strcmp(name, "--virtual-commands")) {
 		if (strcmp(value, "new") && strcmp(value, "old"))
 			return cmd_usage(o->command, "--virtual-commands %s: new or old", value);
@@ -216,10 +242,10 @@ static int value_option(struct machine_options *o, const char *name, const char 
 
 int machine_option(struct machine_options *o, int argc, char **argv, int *i)
 {
-	static const char *const with_value[] = { "--dir",       "--user",
-						  "--profile",   "--device",
-						  "--unit",      "--pasids",
-						  "--registers", "--virtual-commands" };
+	static const char *const with_value[] = {
+		"--dir",    "--user",      "--profile",          "--device",     "--unit",
+		"--pasids", "--registers", "--virtual-commands", "--pasid-range"
+	};
 	const char *name = argv[*i];
 	size_t n;
 
@@ -532,10 +558,11 @@ static int board(struct machine *m)
 			.ops = { .ctx = m, .trap = machine_trap },
 		},
 		.unit_sid = o->unit_sid,
-		.pasid_min = o->guest_flags & (VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD)
+		.pasid_min = o->pasid_first ? o->pasid_first
+			     : o->guest_flags & (VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD)
 				     ? HOST_PASID_FIRST
 				     : 1,
-		.pasid_max = VIOMMU_PASID_MAX,
+		.pasid_max = o->pasid_last ? o->pasid_last : VIOMMU_PASID_MAX,
 		.ctx = m,
 		.placed = machine_placed,
 	};

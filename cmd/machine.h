@@ -37,6 +37,8 @@ struct machine_options {
 	const char *user;
 	uint32_t profile;
 	uint32_t guest_flags;
+	uint32_t pasid_first; /* with pasid_last, inclusive; 0: by guest_flags */
+	uint32_t pasid_last;
 	uint16_t unit_sid;
 	uint16_t first_sid; /* of the devices without a slot of their own */
 	uint64_t registers; /* 0: where SeaBIOS puts them in the plainest machine */

@@ -277,6 +277,17 @@ def the_guest_is_given_pasids_of_the_host():
 			f.write64(vfu.BAR0, command, 1)
 			assert f.read64(vfu.BAR0, response) == 0x1000 << shift
 			f.close()
+	with tool.folder() as d, _serve(d, "--virtual-commands", "new",
+					"--pasid-range", "0x20-0x21") as r:
+		r.until("qemu-system")
+		f = vfu.Function(d + "/iommu.sock")
+		answers = []
+		for _ in range(3):
+			f.write64(vfu.BAR0, 0xe00, 1)
+			answers.append(f.read64(vfu.BAR0, 0xe10))
+		# None is left: a status, and no PASID.
+		assert answers[:2] == [0x20 << 16, 0x21 << 16] and 0 < answers[2] < 1 << 8, answers
+		f.close()
 
 
 def it_gives_up_what_it_could_do():
@@ -303,6 +314,14 @@ def bad_usage_is_one_clear_line():
 			(["--unit", "00.0"], "DD.F"),
 			(["--pasids"], "--pasids needs a value"),
 			(["--pasids", "mine"], ["mine", "identity or host"]),
+			(["--pasid-range"], "--pasid-range needs a value"),
+			(["--pasid-range", "7"], ["--pasid-range 7", "FIRST-LAST"]),
+			(["--pasid-range", "-7"], "FIRST-LAST"),
+			(["--pasid-range", "5-"], "FIRST-LAST"),
+			(["--pasid-range", "1-2-3"], "FIRST-LAST"),
+			(["--pasid-range", "0-5"], "within 1 to 0xfffff"),
+			(["--pasid-range", "6-5"], "within 1 to 0xfffff"),
+			(["--pasid-range", "1-0x100000"], "within 1 to 0xfffff"),
 			(["--virtual-commands"], "--virtual-commands needs a value"),
 			(["--virtual-commands", "newer"], ["newer", "new or old"]),
 			(["--virtual-commands", "new", "--pasids", "host"], "the host's"),

@@ -94,5 +94,9 @@ int command_plugged(int argc, char **argv);
 int command_gone(int argc, char **argv);
 int command_unplug(int argc, char **argv);
 int command_rescan(int argc, char **argv);
+int command_given(int argc, char **argv);
+int command_exhaust(int argc, char **argv);
+int command_keep(int argc, char **argv);
+int command_refused(int argc, char **argv);
 
 #endif /* VIOMMU_GUEST_H */

@@ -320,7 +320,9 @@ static const struct {
 	{ "tutorial", command_tutorial }, { "ports", command_ports },
 	{ "plugged", command_plugged },   { "gone", command_gone },
 	{ "unplug", command_unplug },     { "rescan", command_rescan },
-	{ "nested", command_nested },
+	{ "nested", command_nested },     { "given", command_given },
+	{ "exhaust", command_exhaust },   { "refused", command_refused },
+	{ "keep", command_keep },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */
