@@ -20,8 +20,8 @@
  *
  * Who loads makes the board with the configuration that it had, adds the same devices under the
  * same requester ids, and adds the guest's memory, first. What does not fit is refused with one
- * line that says what: "00:05.0: saved with 8 queues, has 4". A state that was cut, flipped or
- * made up is refused as well, and a refused one leaves a board that is as after
+ * line that says what: "00:05.0: saved with 9 MSI-X vectors, has 7". A state that was cut, flipped
+ * or made up is refused as well, and a refused one leaves a board that is as after
  * viommu_board_new(), its functions as after viommu_pci_reset().
  *
  * What is saved is the guest's: nothing of it is more trusted than what a guest writes.

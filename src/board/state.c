@@ -269,9 +269,10 @@ int viommu_board_load(struct viommu_board *board, const void *state, size_t byte
 	err = viommu_board_pause(board, why, why_size);
 	if (err)
 		return err;
-	reset(board);
-	if (!viommu__state_open(&in, state, bytes, &reason) && fits(board, &in))
+	if (!viommu__state_open(&in, state, bytes, &reason) && fits(board, &in)) {
+		reset(board);
 		parts_load(board, &in);
+	}
 	if (!reason.err)
 		return 0;
 	reset(board);

@@ -84,10 +84,6 @@ struct viommu_pci {
 void viommu__pci_caps_init(struct viommu_pci *pci);
 /* What configuration space says that is on. */
 uint32_t viommu__pci_caps_enabled(const struct viommu_pci *pci);
-/* Bits of configuration space that are not always what they are after power-on. */
-void viommu__pci_caps_variable(const struct viommu_pci *pci, uint8_t may[VIOMMU_PCI_CONFIG_BYTES]);
-/* Can what stands in them be? */
-bool viommu__pci_caps_possible(const struct viommu_pci *pci);
 /* Puts the bits that change without a write into cfg, before a read. */
 void viommu__pci_caps_refresh(struct viommu_pci *pci);
 
@@ -132,11 +128,10 @@ bool viommu__pci_msix_write(struct viommu_pci *pci, unsigned bar, uint64_t offse
 			    uint64_t value);
 
 size_t viommu__pci_table_bytes(const struct viommu_pci *pci);
-/* The pending bits, then table and pending bits; irq.lock held. */
-struct viommu_state_out;
-struct viommu_state_in;
-void viommu__pci_pba_save(struct viommu_pci *pci, struct viommu_state_out *out);
-void viommu__pci_table_load(struct viommu_pci *pci, struct viommu_state_in *in);
+/* Whole 64-bit words, as many as are in the BAR. */
+size_t viommu__pci_pba_bytes(const struct viommu_pci *pci);
+/* The bits of the n-th dword of an MSI-X entry that can be written. */
+uint32_t viommu__pci_entry_mask(unsigned int dword);
 
 /* ---- pci_run.c ---- */
 

@@ -297,32 +297,6 @@ void viommu__pci_caps_refresh(struct viommu_pci *pci)
 	PCIE_SET(at, PCIE_PRI_FAILURE, pci->dev && viommu__device_pri_failed(pci->dev));
 }
 
-/* ---- Saved and restored ---------------------------------------------------------------------- */
-
-void viommu__pci_caps_variable(const struct viommu_pci *pci, uint8_t may[VIOMMU_PCI_CONFIG_BYTES])
-{
-	unsigned int i, ea = pci->cap_at[PCIE_EA], pri = pci->cap_at[PCIE_PRI];
-
-	for (i = 0; i < VIOMMU_PCI_CONFIG_BYTES; i++)
-		may[i] = pci->rw[i] | pci->w1c[i];
-	/* And what changes without a write to it. */
-	PCIE_SET(may, PCIE_HDR_INTX_STATUS, ~0u);
-	if (pri)
-		PCIE_SET(may + pri, PCIE_PRI_STOPPED, ~0u);
-	if (ea) {
-		PCIE_SET(may + ea, PCIE_EA_ENABLE, ~0u);
-		PCIE_SET(may + ea, PCIE_EA_BASE, ~0u);
-	}
-}
-
-bool viommu__pci_caps_possible(const struct viommu_pci *pci)
-{
-	const uint8_t *pm = pci->cfg + pci->cap_at[PCIE_PM];
-
-	return !pci->cap_at[PCIE_PM] || PCIE_GET(pm, PCIE_PM_STATE) == PCIE_PM_D0 ||
-	       PCIE_GET(pm, PCIE_PM_STATE) == PCIE_PM_D3HOT;
-}
-
 /* ---- Writing --------------------------------------------------------------------------------- */
 
 /*

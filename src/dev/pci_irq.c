@@ -20,8 +20,7 @@ size_t viommu__pci_table_bytes(const struct viommu_pci *pci)
 	return (size_t)pci->config.msix_vectors * PCIE_MSIX_ENTRY_BYTES;
 }
 
-/* Whole 64-bit words, as many as are in the BAR. */
-static size_t pba_bytes(const struct viommu_pci *pci)
+size_t viommu__pci_pba_bytes(const struct viommu_pci *pci)
 {
 	return (size_t)(pci->config.msix_vectors + 63u) / 64 * 8;
 }
@@ -31,7 +30,7 @@ static void table_reset(struct pci_irq *irq, const struct viommu_pci *pci)
 	unsigned int i;
 
 	memset(irq->table, 0, viommu__pci_table_bytes(pci));
-	memset(irq->pba, 0, pba_bytes(pci));
+	memset(irq->pba, 0, viommu__pci_pba_bytes(pci));
 	for (i = 0; i < pci->config.msix_vectors; i++)
 		PCIE_SET(irq->table + i * PCIE_MSIX_ENTRY_BYTES, PCIE_MSIX_VMASK, 1);
 	irq->pending = 0;
@@ -44,7 +43,7 @@ int viommu__pci_irq_init(struct viommu_pci *pci)
 	int err;
 
 	irq->table = viommu__calloc(1, viommu__pci_table_bytes(pci));
-	irq->pba = viommu__calloc(1, pba_bytes(pci));
+	irq->pba = viommu__calloc(1, viommu__pci_pba_bytes(pci));
 	err = irq->table && irq->pba ? pthread_mutex_init(&irq->lock, NULL) : ENOMEM;
 	if (err) {
 		viommu__free(irq->table);
@@ -232,7 +231,7 @@ void viommu__pci_irq_follow(struct viommu_pci *pci)
 	irq->mask = msix && PCIE_GET(msix, PCIE_MSIX_MASK);
 	/* Choice: what is pending when MSI-X is switched off is forgotten. */
 	if (irq->pending && !(load_acquire(&pci->enabled) & VIOMMU_PCI_MSIX)) {
-		memset(irq->pba, 0, pba_bytes(pci));
+		memset(irq->pba, 0, viommu__pci_pba_bytes(pci));
 		irq->pending = 0;
 	}
 	if (msi) {
@@ -291,7 +290,7 @@ bool viommu__pci_msix_read(struct viommu_pci *pci, unsigned bar, uint64_t offset
 		*value = ((uint64_t)viommu__pcie_load(irq->table + align_down(at, 8) + 4) << 32 |
 			  viommu__pcie_load(irq->table + align_down(at, 8))) >>
 			 at % 8 * 8;
-	else if (area_at(offset, c->msix_pba, pba_bytes(pci), &at))
+	else if (area_at(offset, c->msix_pba, viommu__pci_pba_bytes(pci), &at))
 		*value = irq->pba[at / 8] >> at % 8 * 8;
 	else
 		hit = false;
@@ -300,8 +299,7 @@ bool viommu__pci_msix_read(struct viommu_pci *pci, unsigned bar, uint64_t offset
 	return hit;
 }
 
-/* The bits of the n-th dword of an entry that can be written. */
-static uint32_t entry_mask(unsigned int dword)
+uint32_t viommu__pci_entry_mask(unsigned int dword)
 {
 	switch (dword) {
 	case 0:
@@ -321,7 +319,7 @@ bool viommu__pci_msix_write(struct viommu_pci *pci, unsigned bar, uint64_t offse
 
 	if (!c->msix_vectors || bar != c->msix_bar)
 		return false;
-	if (area_at(offset, c->msix_pba, pba_bytes(pci), &at))
+	if (area_at(offset, c->msix_pba, viommu__pci_pba_bytes(pci), &at))
 		return true; /* read-only */
 	if (!area_at(offset, c->msix_table, viommu__pci_table_bytes(pci), &at))
 		return false;
@@ -331,40 +329,9 @@ bool viommu__pci_msix_write(struct viommu_pci *pci, unsigned bar, uint64_t offse
 	pthread_mutex_lock(&pci->irq.lock);
 	pci->irq.table_used = true;
 	for (; bytes; bytes -= 4, at += 4, value >>= 32)
-		viommu__pcie_store(pci->irq.table + at, (uint32_t)value & entry_mask(at / 4 % 4));
+		viommu__pcie_store(pci->irq.table + at,
+				   (uint32_t)value & viommu__pci_entry_mask(at / 4 % 4));
 	pthread_mutex_unlock(&pci->irq.lock);
 	msix_flush(pci);
 	return true;
-}
-
-/* ---- Saved and restored ---------------------------------------------------------------------- */
-
-void viommu__pci_pba_save(struct viommu_pci *pci, struct viommu_state_out *out)
-{
-	unsigned int i;
-
-	for (i = 0; i < pba_bytes(pci) / 8; i++)
-		viommu_state_put_u64(out, pci->irq.pba[i]);
-}
-
-void viommu__pci_table_load(struct viommu_pci *pci, struct viommu_state_in *in)
-{
-	struct pci_irq *irq = &pci->irq;
-	unsigned int i;
-
-	viommu_state_get(in, irq->table, viommu__pci_table_bytes(pci));
-	for (i = 0; i < pba_bytes(pci) / 8; i++)
-		irq->pba[i] = viommu_state_get_u64(in);
-	irq->pending = 0;
-	for (i = 0; i < viommu__pci_table_bytes(pci) / 4; i++) {
-		if (viommu__pcie_load(irq->table + i * 4) & ~entry_mask(i % 4))
-			viommu_state_refuse(in, "MSI-X vector %u has reserved bits", i / 4);
-	}
-	for (i = 0; i < pba_bytes(pci) * 8; i++) {
-		if (!(irq->pba[i / 64] & BIT64(i % 64)))
-			continue;
-		if (i >= pci->config.msix_vectors)
-			viommu_state_refuse(in, "MSI-X vector %u is pending, and there is none", i);
-		irq->pending++;
-	}
 }

@@ -68,6 +68,15 @@ static void config_save(const struct viommu_pci_config *c, struct viommu_state_o
 	viommu_state_put_u8(out, c->msi_vectors);
 }
 
+/* irq.lock held, as in table_load(). */
+static void pba_save(struct viommu_pci *pci, struct viommu_state_out *out)
+{
+	unsigned int i;
+
+	for (i = 0; i < viommu__pci_pba_bytes(pci) / 8; i++)
+		viommu_state_put_u64(out, pci->irq.pba[i]);
+}
+
 void viommu__pci_save(struct viommu_pci *pci, struct viommu_state_out *out)
 {
 	struct pci_irq *irq = &pci->irq;
@@ -79,7 +88,7 @@ void viommu__pci_save(struct viommu_pci *pci, struct viommu_state_out *out)
 	viommu_state_put_u8(out, irq->table_used);
 	viommu_state_put_u8(out, (uint8_t)irq->level);
 	viommu_state_put(out, irq->table, viommu__pci_table_bytes(pci));
-	viommu__pci_pba_save(pci, out);
+	pba_save(pci, out);
 	pthread_mutex_unlock(&irq->lock);
 	viommu__section_end(out);
 }
@@ -119,6 +128,54 @@ static void config_check(const struct viommu_pci_config *c, struct viommu_state_
 		viommu_state_refuse(in, "saved with %u MSI vectors, has %u", n, c->msi_vectors);
 }
 
+/* Bits of configuration space that are not always what they are after power-on. */
+static void variable(const struct viommu_pci *pci, uint8_t may[VIOMMU_PCI_CONFIG_BYTES])
+{
+	unsigned int i, ea = pci->cap_at[PCIE_EA], pri = pci->cap_at[PCIE_PRI];
+
+	for (i = 0; i < VIOMMU_PCI_CONFIG_BYTES; i++)
+		may[i] = pci->rw[i] | pci->w1c[i];
+	/* And what changes without a write to it. */
+	PCIE_SET(may, PCIE_HDR_INTX_STATUS, ~0u);
+	if (pri)
+		PCIE_SET(may + pri, PCIE_PRI_STOPPED, ~0u);
+	if (ea) {
+		PCIE_SET(may + ea, PCIE_EA_ENABLE, ~0u);
+		PCIE_SET(may + ea, PCIE_EA_BASE, ~0u);
+	}
+}
+
+/* The states that power management has. */
+static bool power_possible(const struct viommu_pci *pci)
+{
+	const uint8_t *pm = pci->cfg + pci->cap_at[PCIE_PM];
+
+	return !pci->cap_at[PCIE_PM] || PCIE_GET(pm, PCIE_PM_STATE) == PCIE_PM_D0 ||
+	       PCIE_GET(pm, PCIE_PM_STATE) == PCIE_PM_D3HOT;
+}
+
+static void table_load(struct viommu_pci *pci, struct viommu_state_in *in)
+{
+	struct pci_irq *irq = &pci->irq;
+	unsigned int i;
+
+	viommu_state_get(in, irq->table, viommu__pci_table_bytes(pci));
+	for (i = 0; i < viommu__pci_pba_bytes(pci) / 8; i++)
+		irq->pba[i] = viommu_state_get_u64(in);
+	irq->pending = 0;
+	for (i = 0; i < viommu__pci_table_bytes(pci) / 4; i++) {
+		if (viommu__pcie_load(irq->table + i * 4) & ~viommu__pci_entry_mask(i % 4))
+			viommu_state_refuse(in, "MSI-X vector %u has reserved bits", i / 4);
+	}
+	for (i = 0; i < viommu__pci_pba_bytes(pci) * 8; i++) {
+		if (!(irq->pba[i / 64] & BIT64(i % 64)))
+			continue;
+		if (i >= pci->config.msix_vectors)
+			viommu_state_refuse(in, "MSI-X vector %u is pending, and there is none", i);
+		irq->pending++;
+	}
+}
+
 static void cfg_load(struct viommu_pci *pci, struct viommu_state_in *in)
 {
 	uint8_t cfg[VIOMMU_PCI_CONFIG_BYTES], may[VIOMMU_PCI_CONFIG_BYTES];
@@ -127,7 +184,7 @@ static void cfg_load(struct viommu_pci *pci, struct viommu_state_in *in)
 	viommu_state_get(in, cfg, sizeof(cfg));
 	if (viommu_state_bad(in))
 		return;
-	viommu__pci_caps_variable(pci, may);
+	variable(pci, may);
 	for (i = 0; i < sizeof(cfg); i++) {
 		if ((cfg[i] ^ pci->init[i]) & ~may[i]) {
 			viommu_state_refuse(
@@ -137,7 +194,7 @@ static void cfg_load(struct viommu_pci *pci, struct viommu_state_in *in)
 		}
 	}
 	memcpy(pci->cfg, cfg, sizeof(cfg));
-	if (!viommu__pci_caps_possible(pci))
+	if (!power_possible(pci))
 		viommu_state_refuse(in, "the power state cannot be");
 }
 
@@ -153,7 +210,7 @@ void viommu__pci_load(struct viommu_pci *pci, struct viommu_state_in *in)
 	pthread_mutex_lock(&irq->lock);
 	irq->table_used = viommu_state_get_u8(&s) & 1;
 	irq->level = viommu_state_get_u8(&s) & 1;
-	viommu__pci_table_load(pci, &s);
+	table_load(pci, &s);
 	pthread_mutex_unlock(&irq->lock);
 	if (!viommu__section_done(&s))
 		return;

@@ -211,7 +211,7 @@ unsigned int viommu__dsa_dif_operate(struct dsa_job *job)
 		tell(job, &d, n);
 		if (bad) {
 			job->result = bad;
-			return DSA_ST_DIF;
+			return dsa_no_fault(job, DSA_ST_DIF);
 		}
 		if (status)
 			return status;

@@ -14,10 +14,10 @@
  * A job belongs to the thread that runs it. What others may tell it is engine->abort. One that was
  * suspended waits in its engine, which stays busy, until somebody takes it again:
  *
- *	START --checks, page of the record--> OPERATE --result--> COMPLETE --record, interrupt--> end
+ *	START --checks, page of the record--> OPERATE --result--> COMPLETE --record--> end
  *
- * A suspended job goes on in its stage: START from its beginning, OPERATE from `completed` and what
- * the operation keeps in tail and last, COMPLETE with its record.
+ * It goes on in its stage: START from its beginning, OPERATE from `completed` and what the
+ * operation keeps in tail and last, COMPLETE with its record.
  */
 #ifndef VIOMMU_DEV_DSA_H
 #define VIOMMU_DEV_DSA_H
@@ -84,6 +84,9 @@
 #define DSA_MOVE_BYTES   (UINT64_C(1) << 18)
 #define DSA_BUFFER_BYTES 32768u
 #define DSA_BUFFERS      3u
+
+/* Of a delta record, bytes: a 16-bit index of 8-byte words, then the word. */
+#define DSA_DELTA_ENTRY 10u
 
 struct dsa_entry {
 	uint64_t w[8];
@@ -354,6 +357,14 @@ static inline bool dsa_stopped(const struct dsa_job *job)
 	return load_relaxed(&job->engine->abort) || viommu_pci_stopping(job->dsa->pci);
 }
 
+/* Something was found before the place of a fault: that one is not told. */
+static inline unsigned int dsa_no_fault(struct dsa_job *job, unsigned int status)
+{
+	job->fault_addr = 0;
+	job->fault_write = false;
+	return status;
+}
+
 /* Between two pieces of work: 0 to go on. */
 static inline unsigned int dsa_look(const struct dsa_job *job)
 {
@@ -364,8 +375,7 @@ static inline unsigned int dsa_look(const struct dsa_job *job)
 
 /* ---- Operations. A status; checks were made by viommu__dsa_check(). ---- */
 
-/* A job that is said to be suspended there: its operation can go on from it. */
-bool viommu__dsa_resumable(struct dsa_job *job);
+/* Does a whole number of blocks end at `completed`? */
 bool viommu__dsa_dif_resumable(struct dsa_job *job);
 /* Of the operation's operands: 0 or a status. */
 unsigned int viommu__dsa_operands(struct dsa_job *job);

@@ -6,13 +6,13 @@
  */
 #include "dev/dsa/dsa.h"
 
-#define DELTA_ENTRY 10u      /* bytes: a 16-bit index of 8-byte words, then the word */
 #define DELTA_MIN   80u      /* the least that a new record has room for */
 #define DELTA_BYTES 0x80000u /* what 16-bit indices reach */
 
 /* Source bytes whose record fits a buffer although every word differs. */
 #define DELTA_PIECE 16384u
-VIOMMU_STATIC_ASSERT(DELTA_PIECE / 8 * DELTA_ENTRY <= DSA_BUFFER_BYTES, "a record fits its buffer");
+VIOMMU_STATIC_ASSERT(DELTA_PIECE / 8 * DSA_DELTA_ENTRY <= DSA_BUFFER_BYTES,
+		     "a record fits its buffer");
 
 /* ---- Operands -------------------------------------------------------------------------------- */
 
@@ -53,7 +53,7 @@ static unsigned int operands_delta(const struct dsa_job *job)
 			       : 0;
 	}
 	record = (uint32_t)DSA_GET(job->w, DSA_D_DELTA_SIZE);
-	if (record < DELTA_ENTRY || record % DELTA_ENTRY)
+	if (record < DSA_DELTA_ENTRY || record % DSA_DELTA_ENTRY)
 		return DSA_ST_VALUE;
 	return overlap(a, record, b, size) ? DSA_ST_OVERLAP : 0;
 }
@@ -323,7 +323,8 @@ static unsigned int create_delta(struct dsa_job *job)
 {
 	uint64_t a = DSA_GET(job->w, DSA_D_A), b = DSA_GET(job->w, DSA_D_B);
 	uint64_t delta = DSA_GET(job->w, DSA_D_DELTA);
-	uint32_t room = (uint32_t)DSA_GET(job->w, DSA_D_DELTA_MAX) / DELTA_ENTRY * DELTA_ENTRY;
+	uint32_t room =
+		(uint32_t)DSA_GET(job->w, DSA_D_DELTA_MAX) / DSA_DELTA_ENTRY * DSA_DELTA_ENTRY;
 	uint8_t *pa = job->engine->buf[0], *pb = job->engine->buf[1], *out = job->engine->buf[2];
 	uint32_t size = dsa_size(job), n, got, got2, i, fresh, wrote;
 	uint32_t used = (uint32_t)DSA_FIELD(job->tail[0], DSA_CR_DELTA_SIZE);
@@ -350,17 +351,17 @@ static unsigned int create_delta(struct dsa_job *job)
 		for (i = 0, fresh = 0; i < got; i += 8) {
 			if (!memcmp(pa + i, pb + i, 8))
 				continue;
-			if (used + fresh + DELTA_ENTRY > room) {
+			if (used + fresh + DSA_DELTA_ENTRY > room) {
 				full = true;
 				break;
 			}
 			delta_put(out + fresh, (job->completed + i) / 8, pb + i);
-			fresh += DELTA_ENTRY;
+			fresh += DSA_DELTA_ENTRY;
 		}
 		wstatus = fresh ? viommu__dsa_write(job, delta + used, out, fresh, 0, &wrote) : 0;
 		if (wstatus) {
 			/* Up to the first word whose entry is not whole. */
-			wrote -= wrote % DELTA_ENTRY;
+			wrote -= wrote % DSA_DELTA_ENTRY;
 			job->completed = delta_index(out + wrote) * 8;
 			used += wrote;
 			delta_size(job, used);
@@ -388,7 +389,7 @@ static unsigned int apply_delta(struct dsa_job *job)
 {
 	uint64_t delta = DSA_GET(job->w, DSA_D_A), dst = DSA_GET(job->w, DSA_D_B);
 	uint32_t record = (uint32_t)DSA_GET(job->w, DSA_D_DELTA_SIZE), size = dsa_size(job);
-	const uint32_t most = DSA_BUFFER_BYTES / DELTA_ENTRY * DELTA_ENTRY;
+	const uint32_t most = DSA_BUFFER_BYTES / DSA_DELTA_ENTRY * DSA_DELTA_ENTRY;
 	uint8_t *buf = job->engine->buf[0];
 	unsigned int status, wstatus;
 	uint32_t got, wrote, i;
@@ -399,19 +400,19 @@ static unsigned int apply_delta(struct dsa_job *job)
 			return status;
 		status = viommu__dsa_read(job, delta + job->completed, buf,
 					  piece(record - job->completed, most), 0, &got);
-		for (i = 0; i + DELTA_ENTRY <= got; i += DELTA_ENTRY) {
+		for (i = 0; i + DSA_DELTA_ENTRY <= got; i += DSA_DELTA_ENTRY) {
 			uint32_t index = delta_index(buf + i);
 
 			if (index <= job->last)
-				return DSA_ST_DELTA_ORDER;
+				return dsa_no_fault(job, DSA_ST_DELTA_ORDER);
 			if (index >= size / 8)
-				return DSA_ST_DELTA_RANGE;
+				return dsa_no_fault(job, DSA_ST_DELTA_RANGE);
 			wstatus = viommu__dsa_write(job, dst + (uint64_t)index * 8, buf + i + 2, 8,
 						    0, &wrote);
 			if (wstatus)
 				return wstatus;
 			job->last = index;
-			job->completed += DELTA_ENTRY;
+			job->completed += DSA_DELTA_ENTRY;
 			job->moved += 8;
 		}
 		if (status)
@@ -439,31 +440,6 @@ static unsigned int flush(struct dsa_job *job)
 		job->completed += n;
 	}
 	return 0;
-}
-
-/* Where each operation may have been suspended: what it would be without the checks here. */
-bool viommu__dsa_resumable(struct dsa_job *job)
-{
-	uint32_t done = job->completed, size = dsa_size(job), used;
-
-	switch (job->op) {
-	case DSA_OP_CR_DELTA:
-		used = (uint32_t)DSA_FIELD(job->tail[0], DSA_CR_DELTA_SIZE);
-		return done <= size && done % 8 == 0 && used % DELTA_ENTRY == 0 &&
-		       used <= DSA_GET(job->w, DSA_D_DELTA_MAX);
-	case DSA_OP_AP_DELTA:
-		return done <= DSA_GET(job->w, DSA_D_DELTA_SIZE) && done % DELTA_ENTRY == 0 &&
-		       job->last >= -1 && job->last < size / 8;
-	case DSA_OP_FILL:
-		return done <= size && done % 8 == 0;
-	case DSA_OP_DIF_CHECK:
-	case DSA_OP_DIF_INSERT:
-	case DSA_OP_DIF_STRIP:
-	case DSA_OP_DIF_UPDATE:
-		return done <= size && viommu__dsa_dif_resumable(job);
-	default:
-		return done <= size; /* of a batch: descriptors */
-	}
 }
 
 /* Of those that have no status of their own for success: all bytes are done. */

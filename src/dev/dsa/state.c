@@ -88,13 +88,15 @@ static void assemblies_save(struct viommu_dsa *dsa, struct viommu_state_out *out
 }
 
 /* Flags of a job, in the order of their bits. */
-#define JOB_FLAGS(F, job)                                                                \
-	F(0, (job)->in_batch)                                                            \
-	F(1, (job)->ims)                                                                 \
-	F(2, (job)->dedicated)                                                           \
-	F(3, (job)->bof) F(4, (job)->user_int) F(5, (job)->ats_off) F(6, (job)->prs_off) \
-		F(7, (job)->priv) F(8, (job)->int_ok) F(9, (job)->failed)                \
-			F(10, (job)->fault_write)
+#define JOB_FLAGS(F, job)      \
+	F(0, (job)->in_batch)  \
+	F(1, (job)->ims)       \
+	F(2, (job)->dedicated) \
+	F(3, (job)->bof)       \
+	F(4, (job)->user_int)  \
+	F(5, (job)->ats_off)   \
+	F(6, (job)->prs_off)   \
+	F(7, (job)->priv) F(8, (job)->int_ok) F(9, (job)->failed) F(10, (job)->fault_write)
 #define JOB_FLAG_PUT(bit, flag) flags |= (uint16_t)((flag) ? 1u << (bit) : 0);
 #define JOB_FLAG_GET(bit, flag) flag = flags >> (bit)&1;
 
@@ -322,6 +324,31 @@ static bool job_limits_good(const struct viommu_dsa *dsa, const struct dsa_job *
 	       (job->pasid <= VIOMMU_PASID_MAX || job->pasid == VIOMMU_NO_PASID);
 }
 
+/* Where each operation may have been suspended: what it would be without the checks here. */
+static bool resumable(struct dsa_job *job)
+{
+	uint32_t done = job->completed, size = dsa_size(job), used;
+
+	switch (job->op) {
+	case DSA_OP_CR_DELTA:
+		used = (uint32_t)DSA_FIELD(job->tail[0], DSA_CR_DELTA_SIZE);
+		return done <= size && done % 8 == 0 && used % DSA_DELTA_ENTRY == 0 &&
+		       used <= DSA_GET(job->w, DSA_D_DELTA_MAX);
+	case DSA_OP_AP_DELTA:
+		return done <= DSA_GET(job->w, DSA_D_DELTA_SIZE) && done % DSA_DELTA_ENTRY == 0 &&
+		       job->last >= -1 && job->last < size / 8;
+	case DSA_OP_FILL:
+		return done <= size && done % 8 == 0;
+	case DSA_OP_DIF_CHECK:
+	case DSA_OP_DIF_INSERT:
+	case DSA_OP_DIF_STRIP:
+	case DSA_OP_DIF_UPDATE:
+		return done <= size && viommu__dsa_dif_resumable(job);
+	default:
+		return done <= size; /* of a batch: descriptors */
+	}
+}
+
 /* Has it been let through by the checks that it will not see again? */
 static bool job_good(const struct viommu_dsa *dsa, struct dsa_job *job)
 {
@@ -333,7 +360,7 @@ static bool job_good(const struct viommu_dsa *dsa, struct dsa_job *job)
 	case DSA_STAGE_OPERATE:
 		return job->op < 64 && job->ops >> job->op & 1 &&
 		       !(job->in_batch && (job->op == DSA_OP_BATCH || job->op == DSA_OP_DRAIN)) &&
-		       !viommu__dsa_operands(job) && viommu__dsa_resumable(job);
+		       !viommu__dsa_operands(job) && resumable(job);
 	default:
 		return job->stage == DSA_STAGE_COMPLETE && job->status &&
 		       job->status <= DSA_MASK(DSA_CR_STATUS) && job->status != DSA_ST_CR_FAULT;
