@@ -320,6 +320,7 @@ static const struct {
 	{ "tutorial", command_tutorial }, { "ports", command_ports },
 	{ "plugged", command_plugged },   { "gone", command_gone },
 	{ "unplug", command_unplug },     { "rescan", command_rescan },
+	{ "hold", command_hold },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */
