@@ -40,8 +40,10 @@ struct viommu_dsa_config {
 	uint8_t no_pri;           /* no page request interface: PRS off */
 	uint16_t entries;         /* of all queues together, 1..1024; 0 = 128 */
 	/*
-	 * 1: interrupts by MSI instead of MSI-X, as no hardware has it: Linux's idxd does not take
-	 * such a device, drivers in user space may. For VMMs that cannot let go of MSI-X.
+	 * 1: interrupts by MSI instead of MSI-X, for VMMs that cannot let go of MSI-X. No hardware
+	 * is like that, and Linux's idxd does not get along with it, so it has other ids:
+	 * 1af4:10f1, one of those that QEMU's list sets apart for experiments. For drivers in user
+	 * space.
 	 */
 	uint32_t msi;
 	uint32_t reserved;

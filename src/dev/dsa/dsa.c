@@ -132,8 +132,8 @@ static int make_pci(struct viommu_dsa *dsa)
 {
 	struct viommu_pci_config pc = {
 		.size = sizeof(pc),
-		.vendor = 0x8086,
-		.device = 0x0b25,
+		.vendor = dsa->msi ? 0x1af4 : 0x8086,
+		.device = dsa->msi ? 0x10f1 : 0x0b25,
 		.subsystem_vendor = 0x8086,
 		.class_code = 0x088000,
 		.flags = VIOMMU_PCI_HAS_ATS | VIOMMU_PCI_HAS_PASID | VIOMMU_PCI_HAS_FLR |

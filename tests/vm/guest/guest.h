@@ -89,6 +89,7 @@ int command_vfio(int argc, char **argv);
 int command_tutorial(int argc, char **argv);
 int command_nested(int argc, char **argv);
 int command_preload(int argc, char **argv);
+int command_hold(int argc, char **argv);
 int command_ports(int argc, char **argv);
 int command_plugged(int argc, char **argv);
 int command_gone(int argc, char **argv);

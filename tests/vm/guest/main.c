@@ -322,7 +322,7 @@ static const struct {
 	{ "unplug", command_unplug },     { "rescan", command_rescan },
 	{ "nested", command_nested },     { "given", command_given },
 	{ "exhaust", command_exhaust },   { "refused", command_refused },
-	{ "keep", command_keep },
+	{ "keep", command_keep },         { "hold", command_hold },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */

@@ -129,11 +129,12 @@ static void fault(struct vfio *v, struct window *records, struct window *low, co
 static void interrupt(struct vfio *v, struct window *records, struct window *low)
 {
 	int fds[2] = { eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC) };
-	struct pollfd wait = { .fd = fds[1], .events = POLLIN };
+	unsigned int last = vfio_has_msix(&v->device) ? 1 : 0;
+	struct pollfd wait = { .fd = fds[last], .events = POLLIN };
 	int error, status;
 
-	error = vfio_interrupts(&v->device, fds, 2);
-	if (!check(!error, "MSI-X is enabled", "%s", strerror(-error)))
+	error = vfio_interrupts(&v->device, fds, last + 1);
+	if (!check(!error, "vectors are enabled", "%s", strerror(-error)))
 		return;
 	status = one(v, DSA_MEMMOVE, DSA_REQUEST_INTERRUPT, records, 5, low->iova, low->iova + 8192,
 		     64, 1);
@@ -143,10 +144,34 @@ static void interrupt(struct vfio *v, struct window *records, struct window *low
 	close(fds[1]);
 }
 
-int command_vfio(int argc, char **argv)
+/* The device with memory, and a queue that works; false after a result that says why not. */
+static bool take(struct vfio *v, const char *bdf, struct window **all, size_t nr)
 {
 	const int rw = PROT_READ | PROT_WRITE, anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
 	const uint32_t map_rw = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+	int error;
+	size_t i;
+
+	vfio_take(bdf);
+	vfio_open(&v->device, bdf);
+	for (i = 0; i < nr; i++) {
+		all[i]->memory = must_map(NULL, all[i]->size, rw, anonymous | MAP_POPULATE, -1);
+		error = vfio_map(&v->device, all[i]->memory, all[i]->iova, all[i]->size, map_rw);
+		if (error) {
+			say("@fail memory is mapped at %#lx: %s", (unsigned long)all[i]->iova,
+			    strerror(-error));
+			return false;
+		}
+	}
+	v->dsa.registers =
+		vfio_map_region(&v->device, VFIO_PCI_BAR0_REGION_INDEX, &v->registers_size);
+	v->dsa.portals = vfio_map_region(&v->device, VFIO_PCI_BAR2_REGION_INDEX, &v->portals_size);
+	vfio_enable_master(&v->device);
+	return set_up_queue(v);
+}
+
+int command_vfio(int argc, char **argv)
+{
 	const char *bdf = argc > 1 ? argv[1] : "0000:00:05.0";
 	struct window records = { .iova = 0x7fff0000, .size = 64 * KIB };
 	struct window low = { .iova = 0x10000000, .size = 2 * MIB };
@@ -154,23 +179,8 @@ int command_vfio(int argc, char **argv)
 	struct window *all[] = { &records, &low, &high };
 	struct vfio v;
 	int error;
-	size_t i;
 
-	vfio_take(bdf);
-	vfio_open(&v.device, bdf);
-	for (i = 0; i < ARRAY_SIZE(all); i++) {
-		all[i]->memory = must_map(NULL, all[i]->size, rw, anonymous | MAP_POPULATE, -1);
-		error = vfio_map(&v.device, all[i]->memory, all[i]->iova, all[i]->size, map_rw);
-		if (error) {
-			say("@fail memory is mapped at %#lx: %s", (unsigned long)all[i]->iova,
-			    strerror(-error));
-			return 1;
-		}
-	}
-	v.dsa.registers = vfio_map_region(&v.device, VFIO_PCI_BAR0_REGION_INDEX, &v.registers_size);
-	v.dsa.portals = vfio_map_region(&v.device, VFIO_PCI_BAR2_REGION_INDEX, &v.portals_size);
-	vfio_enable_master(&v.device);
-	if (!set_up_queue(&v))
+	if (!take(&v, bdf, all, ARRAY_SIZE(all)))
 		return 1;
 	move_data(&v, &records, &low, &high);
 	fault(&v, &records, &low, "where nothing was ever mapped", 0x40000000);
@@ -181,5 +191,41 @@ int command_vfio(int argc, char **argv)
 	error = dsa_command(&v.dsa, CMD_DISABLE_DEVICE, 0);
 	check(!error, "the device is disabled", "error %#x", error);
 	say("@value swerror %#lx", (unsigned long)dsa_read64(&v.dsa, REG_SWERROR));
+	return 0;
+}
+
+/*
+ * hold BDF: copies until the kernel asks for the device, which is about to be ejected, then lets it
+ * go as it is: with memory mapped, and a descriptor in flight.
+ */
+int command_hold(int argc, char **argv)
+{
+	struct window records = { .iova = 0x7fff0000, .size = 64 * KIB };
+	struct window low = { .iova = 0x10000000, .size = 2 * MIB };
+	struct window *all[] = { &records, &low };
+	struct dsa_descriptor d;
+	struct pollfd asked = { .fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN };
+	uint64_t end = now_ms() + 2 * WAIT_MS;
+	unsigned long done;
+	struct vfio v;
+	int error, status = DSA_SUCCESS;
+
+	if (!take(&v, argc > 1 ? argv[1] : "", all, ARRAY_SIZE(all)))
+		return 1;
+	error = vfio_asked_back(&v.device, asked.fd);
+	if (!check(!error, "the kernel can ask for it back", "%s", strerror(-error)))
+		return 1;
+	random_fill(low.memory, low.size);
+	for (done = 0; status == DSA_SUCCESS && poll(&asked, 1, 0) == 0 && now_ms() < end; done++) {
+		status =
+			one(&v, DSA_MEMMOVE, 0, &records, 0, low.iova, low.iova + MIB, 64 * KIB, 0);
+		if (done == 3)
+			say("@value hold started");
+	}
+	check(status == DSA_SUCCESS && !memcmp(low.memory, low.memory + MIB, 64 * KIB),
+	      "copies go on until the kernel asks for the device", "%lu, status %#x", done, status);
+	dsa_describe(&d, DSA_MEMMOVE, 0, NULL, low.iova, low.iova + MIB, MIB);
+	dsa_submit(v.dsa.portals + PAGE, &d);
+	say("@value hold asked");
 	return 0;
 }
