@@ -172,10 +172,11 @@ static void say_dmesg(void)
 		give_up("the kernel's log");
 	log[n] = 0;
 	for (line = strtok_r(log, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		/* "<6>[    1.234567] text" */
-		char *text = strstr(line, "] ");
+		/* "<6>[    1.234567] text", or without the time, as the kernel was configured */
+		char *text = *line == '<' && strchr(line, '>') ? strchr(line, '>') + 1 : line;
 
-		text = text ? text + 2 : line;
+		if (*text == '[' && strstr(text, "] "))
+			text = strstr(text, "] ") + 2;
 		/*
 		 * Two processors of an emulator on a busy machine are not in step; that is no news.
 		 */
