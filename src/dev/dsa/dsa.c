@@ -97,13 +97,8 @@ static int dsa_run(void *ctx, struct viommu_dma *dma)
 
 /* ---- Its life -------------------------------------------------------------------------------- */
 
-static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *config)
+static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *c)
 {
-	const struct viommu_dsa_config none = { .size = sizeof(none) };
-	const struct viommu_dsa_config *c = config ? config : &none;
-
-	if (c->size != sizeof(*c))
-		return -EINVAL;
 	dsa->queues = c->queues ? c->queues : VIOMMU_DSA_MAX_QUEUES;
 	dsa->groups = c->groups ? c->groups : VIOMMU_DSA_MAX_GROUPS;
 	dsa->engines = c->engines ? c->engines : VIOMMU_DSA_MAX_ENGINES;
@@ -119,8 +114,11 @@ static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *con
 	return 0;
 }
 
-static int make_pci(struct viommu_dsa *dsa)
+static int make_pci(struct viommu_dsa *dsa, bool part)
 {
+	/* Of a part as large as of the whole: firmware then places each VM's BARs alike. */
+	uint64_t room = part ? VIOMMU_DSA_MAX_QUEUES : dsa->queues;
+
 	struct viommu_pci_config pc = {
 		.size = sizeof(pc),
 		.vendor = 0x8086,
@@ -147,7 +145,7 @@ static int make_pci(struct viommu_dsa *dsa)
 
 	if (!dsa->no_pri)
 		pc.flags |= VIOMMU_PCI_HAS_PRI;
-	while (portals < (uint64_t)dsa->queues << DSA_PORTAL_LG2)
+	while (portals < room << DSA_PORTAL_LG2)
 		portals *= 2;
 	pc.bar[2].bytes = portals;
 	pc.bar[2].flags = VIOMMU_PCI_BAR_64 | VIOMMU_PCI_BAR_PREFETCH;
@@ -186,10 +184,17 @@ static void make_tables(struct dsa_tables *t)
 
 int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **out)
 {
+	struct viommu_dsa_config c = { .size = sizeof(c) };
 	struct viommu_dsa *dsa;
 	int err;
 
 	*out = NULL;
+	if (config && config->size != sizeof(c))
+		return -EINVAL;
+	if (config)
+		c = *config;
+	if (c.hw)
+		viommu__dsa_hw_share(c.hw, &c);
 	dsa = viommu__calloc(1, sizeof(*dsa));
 	if (!dsa)
 		return -ENOMEM;
@@ -198,7 +203,7 @@ int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **o
 		viommu__free(dsa);
 		return -err;
 	}
-	err = configure(dsa, config);
+	err = configure(dsa, &c);
 	if (err)
 		goto fail;
 	make_tables(&dsa->tables);
@@ -206,9 +211,13 @@ int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **o
 	if (err)
 		goto fail;
 	viommu__dsa_regs_reset(dsa);
-	err = make_pci(dsa);
+	err = make_pci(dsa, c.hw);
 	if (err)
 		goto fail;
+	err = c.hw ? viommu__dsa_hw_take(c.hw, dsa) : 0;
+	if (err)
+		goto fail;
+	dsa->hw = c.hw;
 	*out = dsa;
 	return 0;
 
@@ -223,6 +232,8 @@ void viommu_dsa_free(struct viommu_dsa *dsa)
 
 	if (!dsa)
 		return;
+	if (dsa->hw)
+		viommu__dsa_hw_give(dsa->hw, dsa);
 	viommu_pci_free(dsa->pci);
 	for (i = 0; i < VIOMMU_DSA_MAX_ENGINES; i++)
 		for (k = 0; k < DSA_BUFFERS; k++)
