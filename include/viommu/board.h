@@ -15,8 +15,14 @@
  *	viommu_mem_add_fd(viommu_board_mem(board), 0, ram, memfd, 0, 0);
  *	... serve viommu_board_unit(board) and viommu_dsa_pci(dsa) ...
  *
- * Synchronisation: viommu_board_new, _free, _add, _remove: owner, no other call. The rest: any
- * thread.
+ * Several VMs on one host: each board is given the same host (.host), which its maker frees after
+ * them. Then a device of the host can be divided among the VMs (viommu/host.h, sub-devices):
+ *	viommu_device_new(host, &physical, &dev);
+ *	viommu_board_add_sub(board[i], viommu_dsa_pci(dsa[i]), VIOMMU_SID(0, 5, 0), dev);	for each
+ * and functions of viommu_board_add() get requester ids of the host that are free there.
+ *
+ * Synchronisation: viommu_board_new, _free, _add, _add_sub, _remove: owner, no other call of this
+ * board, nor one of these of another board on the same host. The rest: any thread.
  */
 #ifndef VIOMMU_BOARD_H
 #define VIOMMU_BOARD_H
@@ -58,9 +64,15 @@ struct viommu_board_config {
 	 */
 	void *ctx;
 	void (*placed)(void *ctx, uint64_t registers);
+	/*
+	 * The host that other boards are on, too; NULL: one of its own. Borrowed until the board is
+	 * freed. Two guests have the same PASIDs, so the unit needs VIOMMU_GUEST_HOST_PASIDS or
+	 * VIOMMU_GUEST_VCMD, and pasid_min and pasid_max are the host's (0 here).
+	 */
+	struct viommu_host *host;
 };
 
-/* config may be NULL. 0, -EINVAL, -ENOMEM. */
+/* config may be NULL. 0, -EINVAL, -ENOSPC (domains of the host), -ENOMEM. */
 VIOMMU_API int viommu_board_new(const struct viommu_board_config *config,
 				struct viommu_board **out);
 /* Its devices must have been removed or freed by their owners' detaching; NULL is allowed. */
@@ -78,6 +90,14 @@ VIOMMU_API struct viommu_pci *viommu_board_unit(struct viommu_board *board);
  * unit's own sid), -EEXIST, -ENOSPC, -ENOMEM.
  */
 VIOMMU_API int viommu_board_add(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid);
+/*
+ * The same as a sub-device of `parent`, a device of the board's host that outlives it. Its guest
+ * knows sid, and nothing of the requester id that all of them have on the host. -EINVAL also: the
+ * parent is another host's, or lacks what the function can do; -EEXIST also: the VM has a part of
+ * this parent already; -ENODEV: the parent is unplugged.
+ */
+VIOMMU_API int viommu_board_add_sub(struct viommu_board *board, struct viommu_pci *pci,
+				    uint16_t sid, struct viommu_device *parent);
 /* Ends its binds and requests. -ENOENT. */
 VIOMMU_API int viommu_board_remove(struct viommu_board *board, struct viommu_pci *pci);
 /* The n-th function that was added (0 ...), NULL after the last. */

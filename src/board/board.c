@@ -20,6 +20,7 @@
  * viommu/pci.h run under it and must not call the board.
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <viommu/acpi.h>
@@ -45,12 +46,16 @@
 struct entry {
 	struct viommu_pci *pci;
 	struct viommu_device *dev;
+	struct viommu_device *parent;
 	uint16_t sid;
 };
 
 struct viommu_board {
 	struct viommu_mem *mem;
 	struct viommu_host *host;
+	struct viommu_host_ops ops; /* of its devices on that host */
+	bool shared;                /* the host is others', too */
+	uint32_t max_requests;
 	struct viommu_domain *dom;
 	struct viommu_guest *guest;
 	struct viommu_pci *unit;
@@ -225,13 +230,7 @@ static int host_new(struct viommu_board *board, const struct viommu_board_config
 		.max_page_requests = config->max_page_requests,
 		.pasid_min = config->pasid_min,
 		.pasid_max = config->pasid_max,
-		.ops = {
-			.ctx = board,
-			.miss = board_miss,
-			.fault = board_fault,
-			.interrupt = board_interrupt,
-			.page_request = board_page_request,
-		},
+		.ops = board->ops,
 	};
 	const struct viommu_domain_config dc = {
 		.size = sizeof(dc),
@@ -239,7 +238,9 @@ static int host_new(struct viommu_board *board, const struct viommu_board_config
 	};
 	int ret;
 
-	ret = viommu_host_new(&hc, &board->host);
+	board->host = config->host;
+	board->shared = config->host;
+	ret = board->shared ? 0 : viommu_host_new(&hc, &board->host);
 	if (ret)
 		return ret;
 	return viommu_domain_new(board->host, board->mem, &dc, &board->dom);
@@ -270,6 +271,16 @@ static int guest_new(struct viommu_board *board, const struct viommu_guest_confi
 	return 0;
 }
 
+static bool config_fits(const struct viommu_board_config *config)
+{
+	const uint32_t own_numbers = VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD;
+
+	if (config->size != sizeof(*config) || config->reserved || config->reserved2)
+		return false;
+	return !config->host ||
+	       ((config->guest.flags & own_numbers) && !config->pasid_min && !config->pasid_max);
+}
+
 int viommu_board_new(const struct viommu_board_config *config, struct viommu_board **out)
 {
 	static const struct viommu_board_config defaults = { .size = sizeof(defaults) };
@@ -281,12 +292,20 @@ int viommu_board_new(const struct viommu_board_config *config, struct viommu_boa
 	*out = NULL;
 	if (!config)
 		config = &defaults;
-	if (config->size != sizeof(*config) || config->reserved || config->reserved2)
+	if (!config_fits(config))
 		return -EINVAL;
 	board = viommu__calloc(1, sizeof(*board));
 	if (!board)
 		return -ENOMEM;
 	pthread_mutex_init(&board->lock, NULL);
+	board->ops = (struct viommu_host_ops){
+		.ctx = board,
+		.miss = board_miss,
+		.fault = board_fault,
+		.interrupt = board_interrupt,
+		.page_request = board_page_request,
+	};
+	board->max_requests = config->max_page_requests;
 	board->placed_ctx = config->ctx;
 	board->placed = config->placed;
 	board->unit_sid = config->unit_sid ? config->unit_sid : UNIT_SID_DEFAULT;
@@ -331,7 +350,8 @@ void viommu_board_free(struct viommu_board *board)
 	viommu_guest_free(board->guest);
 	viommu_pci_free(board->unit);
 	viommu_domain_free(board->dom);
-	viommu_host_free(board->host);
+	if (!board->shared)
+		viommu_host_free(board->host);
 	viommu_mem_free(board->mem);
 	pthread_mutex_destroy(&board->lock);
 	viommu__free(board);
@@ -369,22 +389,47 @@ static uint32_t device_flags(uint32_t pci)
 	       (pci & VIOMMU_PCI_HAS_PRI ? VIOMMU_DEVICE_PRI : 0);
 }
 
-int viommu_board_add(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid)
+/*
+ * On a host of several VMs another one may have this requester id: then the same device and
+ * function on the first bus where it is free. The guest never sees it.
+ */
+static int device_new(struct viommu_board *board, struct viommu_device_config *dc,
+		      struct viommu_device **out)
 {
-	struct viommu_device_config dc = { .size = sizeof(dc), .sid = sid };
-	struct entry e = { .pci = pci, .sid = sid };
+	unsigned int bus, first = dc->sid >> 8;
+	int ret = viommu_device_new(board->host, dc, out);
+
+	for (bus = 1; ret == -EEXIST && board->shared && bus < 256; bus++) {
+		dc->sid = (uint16_t)((first + bus) << 8 | (dc->sid & 0xff));
+		ret = viommu_device_new(board->host, dc, out);
+	}
+	return ret;
+}
+
+static int add(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid,
+	       struct viommu_device *parent)
+{
+	struct viommu_device_config dc = {
+		.size = sizeof(dc),
+		.sid = parent ? viommu_device_sid(parent) : sid,
+		.parent = parent,
+		.ops = &board->ops,
+		.max_page_requests = board->max_requests,
+	};
+	struct entry e = { .pci = pci, .parent = parent, .sid = sid };
 	unsigned int i;
 	int ret;
 
 	if (!pci || sid == board->unit_sid)
 		return -EINVAL;
 	for (i = 0; i < board->nr; i++)
-		if (board->entry[i].pci == pci || board->entry[i].sid == sid)
+		if (board->entry[i].pci == pci || board->entry[i].sid == sid ||
+		    (parent && board->entry[i].parent == parent))
 			return -EEXIST;
 	if (board->nr == VIOMMU_BOARD_MAX_DEVICES)
 		return -ENOSPC;
 	dc.flags = device_flags(viommu_pci_config(pci)->flags);
-	ret = viommu_device_new(board->host, &dc, &e.dev);
+	ret = device_new(board, &dc, &e.dev);
 	if (ret)
 		return ret;
 	ret = viommu_guest_add_device(board->guest, e.dev, sid);
@@ -397,6 +442,17 @@ int viommu_board_add(struct viommu_board *board, struct viommu_pci *pci, uint16_
 	pthread_mutex_unlock(&board->lock);
 	viommu_pci_attach(pci, e.dev, board_hpasid, board);
 	return 0;
+}
+
+int viommu_board_add(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid)
+{
+	return add(board, pci, sid, NULL);
+}
+
+int viommu_board_add_sub(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid,
+			 struct viommu_device *parent)
+{
+	return parent ? add(board, pci, sid, parent) : -EINVAL;
 }
 
 int viommu_board_remove(struct viommu_board *board, struct viommu_pci *pci)
