@@ -88,5 +88,11 @@ int command_runner(int argc, char **argv);
 int command_vfio(int argc, char **argv);
 int command_tutorial(int argc, char **argv);
 int command_preload(int argc, char **argv);
+int command_keep(int argc, char **argv);
+int command_kept(int argc, char **argv);
+int command_rounds(int argc, char **argv);
+int command_hog(int argc, char **argv);
+int command_bound(int argc, char **argv);
+int command_wild(int argc, char **argv);
 
 #endif /* VIOMMU_GUEST_H */

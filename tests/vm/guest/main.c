@@ -317,7 +317,10 @@ static const struct {
 	{ "speed", command_speed },       { "accel", command_accel },
 	{ "dsa_test", command_dsa_test }, { "runner", command_runner },
 	{ "vfio", command_vfio },         { "preload", command_preload },
-	{ "tutorial", command_tutorial },
+	{ "tutorial", command_tutorial }, { "keep", command_keep },
+	{ "kept", command_kept },         { "rounds", command_rounds },
+	{ "hog", command_hog },           { "bound", command_bound },
+	{ "wild", command_wild },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */
