@@ -75,9 +75,9 @@ struct viommu_server_function {
 	struct viommu_mem *mem;
 	/*
 	 * Whose DMA objects its workers get. NULL: the function has no workers. Functions of one
-	 * host are one VM: when the client goes that fills the memory, the functions without memory
-	 * are reset and their clients are let go, so that none of them meets the next VM's memory.
-	 * Borrowed.
+	 * host (and one .vm) are one VM: when the client goes that fills the memory, the functions
+	 * without memory are reset and their clients are let go, so that none of them meets the
+	 * next VM's memory. Borrowed.
 	 */
 	struct viommu_host *host;
 	void *ctx;
@@ -87,6 +87,13 @@ struct viommu_server_function {
 	 */
 	void (*connected)(void *ctx, struct viommu_pci *pci);
 	void (*disconnected)(void *ctx, struct viommu_pci *pci);
+	/* With several VMs on a host: which one (any pointer, compared only). */
+	const void *vm;
+	/*
+	 * Engines that it was added to (viommu/pci.h). Instead of workers of its own they run it:
+	 * one thread an engine, for all functions that name them. NULL: its own. Borrowed.
+	 */
+	struct viommu_pci_engines *engines;
 };
 
 /* config may be NULL. Calls viommu_mem_guard_install(). 0, -EINVAL (size), -ENOMEM or -errno. */

@@ -241,6 +241,40 @@ VIOMMU_API void viommu_pci_resume(struct viommu_pci *pci);
  */
 VIOMMU_API int viommu_pci_run(struct viommu_pci *pci, struct viommu_dma *dma);
 
+/* ---- Engines that several functions share ---------------------------------------------------- */
+
+/*
+ * A device that is divided into functions, one for each VM, works for all of them with the same
+ * engines. Threads, one an engine, call viommu_pci_engines_run() instead of viommu_pci_run():
+ * functions have their turn one after the other, a step each, and as many engines as other
+ * functions have none are kept free for those. So with E engines for V functions no function has
+ * more than E - V + 1, and each always has one, whatever the others do.
+ *
+ * Synchronisation: any thread; _new and _free the owner's.
+ */
+struct viommu_pci_engines;
+
+#define VIOMMU_PCI_MAX_SHARED 16u /* functions */
+
+/*
+ * functions: 1..16, so many it is for, added or not; engines: at least as many, at most 16. 0,
+ * -EINVAL, -ENOMEM.
+ */
+VIOMMU_API int viommu_pci_engines_new(unsigned engines, unsigned functions,
+				      struct viommu_pci_engines **out);
+/* NULL is allowed. No function may be left (assertion). */
+VIOMMU_API void viommu_pci_engines_free(struct viommu_pci_engines *engines);
+VIOMMU_API unsigned viommu_pci_engines_count(const struct viommu_pci_engines *engines);
+/* How many one function has at most. */
+VIOMMU_API unsigned viommu_pci_engines_most(const struct viommu_pci_engines *engines);
+/* Borrowed until removed. 0, -EEXIST, -ENOSPC. */
+VIOMMU_API int viommu_pci_engines_add(struct viommu_pci_engines *engines, struct viommu_pci *pci);
+/* Waits until no engine runs for it, so reset it first. 0, -ENOENT. */
+VIOMMU_API int viommu_pci_engines_remove(struct viommu_pci_engines *engines,
+					 struct viommu_pci *pci);
+/* A thread's step, as viommu_pci_run(): any function's kick may have been for it. */
+VIOMMU_API int viommu_pci_engines_run(struct viommu_pci_engines *engines, struct viommu_dma *dma);
+
 /* ---- For the device model -------------------------------------------------------------------- */
 
 /* VIOMMU_PCI_* that are on. In D3hot memory, bus mastering and interrupts are not. */

@@ -47,7 +47,8 @@ static void end_vm(struct viommu__port *port)
 		return;
 	list_for_each_entry(other, &port->server->ports, node) {
 		if (other == port || other->client.fd < 0 || other->function.mem ||
-		    other->function.host != port->function.host)
+		    other->function.host != port->function.host ||
+		    other->function.vm != port->function.vm)
 			continue;
 		viommu__port_finish(other, "its VM's memory went");
 		viommu_pci_reset(other->function.pci);
@@ -260,7 +261,7 @@ static int greet(struct viommu__port *port, int fd)
 {
 	int err;
 
-	err = viommu__pool_start(port);
+	err = viommu__pool_start(port->pool);
 	if (err)
 		return err;
 	port->in = viommu__alloc(SERVER_IN_BYTES);
@@ -397,7 +398,7 @@ static void kick(void *ctx)
 	struct viommu__port *port = ctx;
 
 	if (port->config->workers)
-		viommu__pool_kick(&port->pool);
+		viommu__pool_kick(port->pool);
 	else if (!xchg(&port->kicked, 1))
 		viommu__server_wake(port->server);
 }
@@ -419,9 +420,8 @@ void viommu__port_run(struct viommu__port *port)
 
 static void port_destroy(struct viommu__port *port)
 {
+	viommu__pool_put(port->pool);
 	viommu__irqs_free(&port->irqs);
-	pthread_cond_destroy(&port->pool.cond);
-	pthread_mutex_destroy(&port->pool.lock);
 	pthread_mutex_destroy(&port->lock);
 	viommu__free(port);
 }
@@ -452,8 +452,9 @@ int viommu__port_new(struct viommu_server *server, const struct viommu_server_fu
 	port->maps.max = server->config.max_maps;
 	list_init(&port->runnable);
 	pthread_mutex_init(&port->lock, NULL);
-	viommu__pool_init(&port->pool);
 	err = viommu__irqs_new(&port->irqs, port->config);
+	if (!err)
+		err = viommu__pool_get(server, function, &port->pool);
 	if (!err)
 		err = viommu__socket_listen(&port->socket, function->path);
 	if (err) {
@@ -480,8 +481,10 @@ void viommu__port_free(struct viommu__port *port)
 
 	if (port->client.fd >= 0)
 		hang_up(port);
-	viommu__pool_stop(&port->pool);
+	/* First, since a kick of it would go to the pool. */
 	viommu_pci_set_vmm(port->function.pci, &nobody);
+	viommu__pool_put(port->pool);
+	port->pool = NULL;
 	viommu__server_unwatch(port->server, &port->listener);
 	viommu__socket_close(&port->socket);
 	port_destroy(port);

@@ -473,6 +473,7 @@ static void what_happens_is_told_to_the_one_it_happens_to(void **state)
 static void a_sub_device_binds_pasids_of_its_domain_only(void **state)
 {
 	struct viommu_bind odd = second_stage;
+	struct viommu_domain *fourth;
 	struct viommu_hp more, def;
 	struct world w;
 
@@ -491,6 +492,14 @@ static void a_sub_device_binds_pasids_of_its_domain_only(void **state)
 	assert_int_equal(viommu_host_bind(w.vm[0].sub, w.vm[0].dom, more, &odd), -EPERM);
 	assert_int_equal(viommu_host_bind(w.vm[0].sub, w.vm[1].dom, more, &odd), -EBUSY);
 	assert_int_equal(viommu_device_attach(w.vm[0].sub, w.vm[1].dom, &odd), -EBUSY);
+	/* Nor is a domain without sub-device for one that serves another. */
+	assert_int_equal(viommu_domain_new(w.host, w.vm[0].mem, NULL, &fourth), 0);
+	assert_int_equal(viommu_device_attach(w.vm[0].sub, fourth, &odd), -EBUSY);
+	assert_int_equal(viommu_pasid_free(viommu_domain_owner(w.vm[1].dom), more), 0);
+	assert_int_equal(viommu_pasid_reserve(viommu_domain_owner(fourth), more), 0);
+	assert_int_equal(viommu_host_bind(w.vm[0].sub, fourth, more, &odd), -EBUSY);
+	viommu_domain_free(fourth);
+	assert_int_equal(viommu_pasid_reserve(viommu_domain_owner(w.vm[1].dom), more), 0);
 	/* Default PASIDs are nobody's to bind. */
 	assert_int_equal(viommu_host_bind(w.vm[0].sub, w.vm[0].dom, def, &odd), -EINVAL);
 	assert_int_equal(viommu_host_unbind(w.vm[0].sub, def), -EINVAL);

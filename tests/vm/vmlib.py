@@ -378,13 +378,15 @@ class Server:
 			self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL,
 							stdout=subprocess.PIPE, stderr=log)
 		try:
-			said = json.loads(self.first_line())
-			self.qemu_args, self.control = said["qemu_args"], said["control"]
-			self.plug = said["plug"]
+			self.learn(json.loads(self.first_line()))
 		except (Trouble, ValueError, KeyError) as trouble:
 			self.kill()
 			raise Trouble("viommu serve printed no arguments for QEMU: %s\n%s"
 				      % (trouble, self.log())) from None
+
+	def learn(self, said):
+		self.qemu_args, self.control = said["qemu_args"], said["control"]
+		self.plug = said["plug"]
 
 	def first_line(self):
 		deadline = time.monotonic() + self.START_SECONDS
@@ -440,6 +442,29 @@ class Server:
 
 	def __exit__(self, *_):
 		self.kill()
+
+
+class Fleet(Server):
+	"""`viommu serve` for several guests; .vms are what Server is for one, but for its process."""
+
+	class Vm:
+		def __init__(self, fleet, said):
+			self.fleet = fleet
+			self.qemu_args, self.control = said["qemu_args"], said["control"]
+
+		def standing(self):
+			return Server.standing(self)
+
+		@property
+		def argv(self):
+			return self.fleet.argv
+
+		def log(self):
+			return self.fleet.log()
+
+	def learn(self, said):
+		self.control = said["control"]
+		self.vms = [self.Vm(self, vm) for vm in said["vms"]]
 
 
 class Answer:

@@ -98,6 +98,12 @@ int command_rescan(int argc, char **argv);
 int command_given(int argc, char **argv);
 int command_exhaust(int argc, char **argv);
 int command_keep(int argc, char **argv);
+int command_steady(int argc, char **argv);
 int command_refused(int argc, char **argv);
+int command_kept(int argc, char **argv);
+int command_rounds(int argc, char **argv);
+int command_hog(int argc, char **argv);
+int command_bound(int argc, char **argv);
+int command_wild(int argc, char **argv);
 
 #endif /* VIOMMU_GUEST_H */

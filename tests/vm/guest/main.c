@@ -322,7 +322,10 @@ static const struct {
 	{ "unplug", command_unplug },     { "rescan", command_rescan },
 	{ "nested", command_nested },     { "given", command_given },
 	{ "exhaust", command_exhaust },   { "refused", command_refused },
-	{ "keep", command_keep },         { "hold", command_hold },
+	{ "keep", command_keep },         { "steady", command_steady },
+	{ "hold", command_hold },         { "kept", command_kept },
+	{ "rounds", command_rounds },     { "hog", command_hog },
+	{ "bound", command_bound },       { "wild", command_wild },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */
