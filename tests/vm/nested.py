@@ -19,12 +19,14 @@ PARAMETERS = "vfio_pci.disable_denylist=1 iommufd.allow_unsafe_interrupts=1"
 
 SUBJECTS = ("attach", "records", "moves", "invalidate", "replace", "unmap", "faults", "errors",
 	    "hostile", "dirty", "reset", "abandon")
-# What the unit's announcing caching mode could change.
-CACHING_SUBJECTS = ("attach", "few-moves", "replace")
+# What could be otherwise when the guest announces every entry, and its PASIDs are not the host's.
+FEW_SUBJECTS = ("attach", "few-moves", "replace", "faults", "reset")
 
 # What the inner spaces of the subject "moves" are, by PASID: see nested_moves() in the guest.
 NESTED_PASIDS = {1: 4, 5: 5, 0xfffff: 4}
 NESTED, SECOND_STAGE = 3, 2
+# The first number that the host chooses (cmd/machine.c).
+HOST_PASIDS = 0x1000
 
 # Of the subject "hostile": roots beyond the second stage, and with bits of other fields set.
 BAD_ROOTS = {41: 0x5b, 42: 0x5a}
@@ -35,7 +37,7 @@ LOGGED = re.compile(r"\[DMA (Read|Write) (NO_PASID|PASID 0x[0-9a-f]+)\] Request 
 		    r"\[fault reason (0x[0-9a-f]+)\] (SM: .*)")
 
 
-def check_tables(tap, args, server, prefix):
+def check_tables(tap, args, server, prefix, own_pasids):
 	"""While the guest has its page tables attached: what it put into the unit's tables."""
 	state = guests.inspect(args, server)
 	entries = guests.pasid_entries(state)
@@ -50,6 +52,12 @@ def check_tables(tap, args, server, prefix):
 	tap.check(prefix + "so is the entry for requests without PASID",
 		  [] if rid.get("PGTT") == NESTED else [str(rid)])
 	shadows = guests.device(state)["shadows"]
+	numbers = [s["host_pasid"] for s in shadows if s["guest_pasid"]]
+	tap.check(prefix + ("the host's PASIDs are of its own choice" if own_pasids else
+			    "the host's PASIDs are the guest's"),
+		  [] if (all(HOST_PASIDS <= n < 2 * HOST_PASIDS for n in numbers)
+			 if own_pasids else sorted(numbers) == sorted(NESTED_PASIDS))
+		  else [str(numbers)])
 	tap.check(prefix + "the unit has each of them bound, as it is",
 		  [] if {s["guest_pasid"] for s in shadows} == {None, *NESTED_PASIDS} and
 		  all(s["type"] == "nested" for s in shadows) else [str(shadows)])
@@ -108,7 +116,8 @@ def run_boot(tap, args, setup, folder, subjects, options, prefix):
 		for subject in subjects:
 			answer = guest.check(tap, "nested %s %s" % (subject, endpoint.bdf),
 					     prefix="%s%s: " % (prefix, subject),
-					     meanwhile=lambda: check_tables(tap, args, server, prefix))
+					     meanwhile=lambda: check_tables(tap, args, server, prefix,
+									    "host" in options))
 			for key, values in answer.values.items():
 				for value in values:
 					tap.note("%s: %s" % (key, value))
@@ -131,8 +140,9 @@ def run(tap, args, folder):
 	tap.note(setup.about)
 	run_boot(tap, args, setup, folder, args.only or SUBJECTS, (), "")
 	if not args.only:
-		run_boot(tap, args, setup, folder, CACHING_SUBJECTS, ("--caching-mode",),
-			 "caching mode: ")
+		run_boot(tap, args, setup, folder, FEW_SUBJECTS,
+			 ("--caching-mode", "--pasids", "host"),
+			 "caching mode, the host's PASIDs: ")
 
 
 if __name__ == "__main__":
