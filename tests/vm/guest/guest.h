@@ -56,8 +56,9 @@ void wait_for_test(void);
 /* The sum of all processors' counts, of the lines of /proc/interrupts whose name has this in it. */
 unsigned long interrupts(const char *name);
 
-/* Milliseconds of a clock that only goes forward. */
+/* Milliseconds, microseconds of a clock that only goes forward. */
 uint64_t now_ms(void);
+uint64_t now_us(void);
 
 void *must_map(void *at, size_t size, int prot, int flags, int fd);
 

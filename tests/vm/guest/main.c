@@ -172,6 +172,14 @@ uint64_t now_ms(void)
 	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
 }
 
+uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000ULL + t.tv_nsec / 1000;
+}
+
 void *must_map(void *at, size_t size, int prot, int flags, int fd)
 {
 	void *p = mmap(at, size, prot, flags, fd, 0);

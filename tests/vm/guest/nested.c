@@ -33,6 +33,7 @@ static const struct {
 	{ "few-moves", few_moves },
 	{ "invalidate", nested_invalidate },
 	{ "replace", nested_replace },
+	{ "unmap", nested_unmap },
 	{ "faults", nested_faults },
 	{ "errors", nested_errors },
 	{ "records", nested_records },

@@ -76,6 +76,7 @@ struct inner {
 	struct nested *n;
 	unsigned int levels;
 	uint64_t root;
+	uint64_t flags; /* IOFD_VTD_* of its page tables */
 };
 
 /* Who sends descriptors: a queue with a PASID or without, and the space its addresses are of. */
@@ -101,6 +102,10 @@ void nested_bind(struct nested *n, const char *bdf);
 /* RAM and its copy; then what the kernel is to know of it. large: pages as large as they come. */
 void nested_ram(struct nested *n);
 void nested_map(struct nested *n, bool large);
+/* A piece of RAM taken away; the inner physical address where it was. */
+uint64_t piece_unmap(struct nested *n, enum inner_piece piece);
+/* Other memory with other data in its place. What was there is at the address returned. */
+uint8_t *piece_renew(struct nested *n, enum inner_piece piece);
 
 /* 0 or -errno of a request. */
 int iofd(int fd, unsigned long request, void *arg);
@@ -194,6 +199,7 @@ int nested_attach(const char *bdf);
 int nested_moves(const char *bdf, bool few);
 int nested_invalidate(const char *bdf);
 int nested_replace(const char *bdf);
+int nested_unmap(const char *bdf);
 int nested_faults(const char *bdf);
 int nested_errors(const char *bdf);
 int nested_records(const char *bdf);

@@ -96,6 +96,7 @@ static void many(struct user *u)
 	const uint64_t from = 0x0000610000000000, to = 0x0000620000000000;
 	uint32_t nr = MANY;
 	unsigned int i;
+	uint64_t start;
 	int error;
 
 	inner_fill(&u->space, from, MANY);
@@ -113,7 +114,9 @@ static void many(struct user *u)
 		entry[i] = (struct iofd_inv_entry){ .addr = (i % 2 ? to : from) + i / 2 * 2 * PAGE,
 						    .pages = 2,
 						    .flags = IOFD_INV_LEAF };
+	start = now_us();
 	error = invalidate(u->n, u->page_table, entry, &nr);
+	say("@value invalidate 256 entries in %lu us", (unsigned long)(now_us() - start));
 	check(!error && nr == MANY, "256 entries are invalidated in one call", "%s, %u done",
 	      strerror(-error), nr);
 	moves(u, from + 1, to, MANY * PAGE - 4096, "then 256 changed pages are read and written");
@@ -311,5 +314,76 @@ int nested_replace(const char *bdf)
 	check_error(attach(&n, with.page_table, 9), 0, "PASID 9 is attached again");
 	moves(&with, DATA_VA + 10, DATA_VA + 4 * PAGE, 2 * PAGE, "PASID 9 moves again");
 	shared(&n);
+	return 0;
+}
+
+/* ---- The second stage ------------------------------------------------------------------------ */
+
+#define GONE_VA    0x0000660000000000UL
+#define GONE_USERS 2
+
+/* A page that is in no piece which goes. */
+static uint64_t lasting(struct nested *n)
+{
+	uint64_t page;
+
+	do
+		page = page_new(n);
+	while (page < HIGH_PA);
+	return page;
+}
+
+static void piece_goes(struct nested *n, struct user *u, enum inner_piece piece, uint64_t first)
+{
+	static uint8_t left[PIECE_BYTES];
+	const uint8_t *old;
+	unsigned int i, j;
+
+	for (i = 0; i < GONE_USERS; i++) {
+		for (j = 0; j < 4; j++) {
+			/* Somewhere in it, and not side by side. */
+			inner_map(&u[i].space, GONE_VA + j * PAGE,
+				  first + (i * 300 + j * 99) * PAGE, 1, INNER_PAGE);
+		}
+		/* The last invalidation of these addresses was for what was there before. */
+		flush(&u[i], GONE_VA, 4, IOFD_INV_LEAF);
+		warm(&u[i], GONE_VA, DATA_VA, 2 * PAGE);
+		warm(&u[i], DATA_VA, GONE_VA + 2 * PAGE, 2 * PAGE);
+		moves(&u[i], GONE_VA, DATA_VA, 4 * PAGE, "a move from RAM that will go");
+	}
+	piece_unmap(n, piece);
+	memcpy(left, ram_at(n, first), PIECE_BYTES);
+	for (i = 0; i < GONE_USERS; i++) {
+		fails(&u[i], DSA_MEMMOVE, GONE_VA, DATA_VA, DSA_PAGE_FAULT, GONE_VA,
+		      "RAM that went is not read");
+		fails(&u[i], DSA_MEMMOVE, DATA_VA, GONE_VA + 2 * PAGE,
+		      DSA_PAGE_FAULT | DSA_STATUS_WRITE, GONE_VA + 2 * PAGE,
+		      "RAM that went is not written");
+	}
+	old = piece_renew(n, piece);
+	for (i = 0; i < GONE_USERS; i++) {
+		moves(&u[i], GONE_VA, DATA_VA, 4 * PAGE, "what is there instead is read");
+		moves(&u[i], DATA_VA + 100, GONE_VA, 3 * PAGE, "what is there instead is written");
+	}
+	check(!memcmp(left, old, PIECE_BYTES), "RAM that went is as it was when it went",
+	      "it differs");
+}
+
+int nested_unmap(const char *bdf)
+{
+	struct user u[GONE_USERS];
+	struct nested n;
+	unsigned int i, j;
+
+	nested_open(&n, bdf, 0);
+	for (i = 0; i < GONE_USERS; i++) {
+		user_new(&n, &u[i], i, i ? NO_PASID : 80, 4 + i);
+		inner_map(&u[i].space, RECORDS_VA, lasting(&n), 1, INNER_PAGE);
+		for (j = 0; j < 4; j++)
+			inner_map(&u[i].space, DATA_VA + j * PAGE, lasting(&n), 1, INNER_PAGE);
+		user_attach(&u[i], 0, 0);
+	}
+	piece_goes(&n, u, PIECE_LOW, LOW_PA);
+	piece_goes(&n, u, PIECE_HUGE, HUGE_PA);
 	return 0;
 }

@@ -51,6 +51,7 @@ int hwpt_nested(struct nested *n, const struct inner *space, uint32_t flags, uin
 		uint32_t *id)
 {
 	struct iofd_vtd_first first = {
+		.flags = space->flags,
 		.root = space->root,
 		.width = space->levels == 5 ? 57 : 48,
 	};
@@ -194,7 +195,7 @@ static int memory_file(unsigned int flags, uint64_t bytes)
 
 /* Where each piece lies in which file; the small ones the wrong way round. */
 static int piece_file[PIECES];
-static const uint64_t piece_offset[PIECES] = { PIECE_BYTES, 0, 0 };
+static uint64_t piece_offset[PIECES] = { PIECE_BYTES, 0, 0 };
 
 static void shuffle(uint64_t *page, unsigned int nr)
 {
@@ -240,6 +241,54 @@ void nested_ram(struct nested *n)
 	random_fill(n->ram + TABLES_START + TABLES_BYTES, RAM_BYTES - TABLES_START - TABLES_BYTES);
 }
 
+static int piece_map(struct nested *n, enum inner_piece piece)
+{
+	struct iofd_map_file map = {
+		.size = sizeof(map),
+		.flags = IOFD_MAP_FIXED | IOFD_MAP_READ | IOFD_MAP_WRITE,
+		.ioas = n->ioas,
+		.fd = piece_file[piece],
+		.offset = piece_offset[piece],
+		.bytes = PIECE_BYTES,
+		.iova = piece_pa[piece],
+	};
+
+	return iofd(n->iommu, IOFD_IOAS_MAP_FILE, &map);
+}
+
+uint64_t piece_unmap(struct nested *n, enum inner_piece piece)
+{
+	struct iofd_unmap unmap = {
+		.size = sizeof(unmap),
+		.ioas = n->ioas,
+		.iova = piece_pa[piece],
+		.bytes = PIECE_BYTES,
+	};
+	int error = iofd(n->iommu, IOFD_IOAS_UNMAP, &unmap);
+
+	check(!error && unmap.bytes == PIECE_BYTES, "RAM is taken from the inner guest",
+	      "%s, %#lx bytes", strerror(-error), (unsigned long)unmap.bytes);
+	return piece_pa[piece];
+}
+
+uint8_t *piece_renew(struct nested *n, enum inner_piece piece)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	uint8_t *at = n->ram + piece * PIECE_BYTES;
+	uint8_t *old =
+		mmap(NULL, PIECE_BYTES, rw, MAP_SHARED, piece_file[piece], piece_offset[piece]);
+
+	piece_file[piece] = memory_file(piece == PIECE_HUGE ? MFD_HUGETLB : 0, PIECE_BYTES);
+	piece_offset[piece] = 0;
+	if (old == MAP_FAILED || piece_file[piece] < 0 ||
+	    mmap(at, PIECE_BYTES, rw, MAP_SHARED | MAP_FIXED | MAP_POPULATE, piece_file[piece],
+		 0) != at)
+		give_up("other RAM of the inner guest");
+	random_fill(at, PIECE_BYTES);
+	check_error(piece_map(n, piece), 0, "other memory is put in its place");
+	return old;
+}
+
 void nested_map(struct nested *n, bool large)
 {
 	struct iofd_option option = { .size = sizeof(option),
@@ -248,19 +297,8 @@ void nested_map(struct nested *n, bool large)
 	int error = large ? 0 : iofd(n->iommu, IOFD_OPTION, &option);
 	unsigned int i;
 
-	for (i = 0; i < PIECES && !error; i++) {
-		struct iofd_map_file map = {
-			.size = sizeof(map),
-			.flags = IOFD_MAP_FIXED | IOFD_MAP_READ | IOFD_MAP_WRITE,
-			.ioas = n->ioas,
-			.fd = piece_file[i],
-			.offset = piece_offset[i],
-			.bytes = PIECE_BYTES,
-			.iova = piece_pa[i],
-		};
-
-		error = iofd(n->iommu, IOFD_IOAS_MAP_FILE, &map);
-	}
+	for (i = 0; i < PIECES && !error; i++)
+		error = piece_map(n, i);
 	if (error) {
 		check_error(error, 0, "the inner guest's RAM is mapped");
 		_exit(1);
