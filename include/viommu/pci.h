@@ -43,6 +43,7 @@
 
 #include <viommu/dma.h>
 #include <viommu/host.h>
+#include <viommu/state.h>
 #include <viommu/types.h>
 
 #ifdef __cplusplus
@@ -96,6 +97,17 @@ struct viommu_pci_ops {
 	 * workers is 0.
 	 */
 	int (*run)(void *ctx, struct viommu_dma *dma);
+	/*
+	 * viommu/state.h: write what the model is now, and become that. Both with the function
+	 * paused; .load after a reset, with configuration space and interrupts restored, so that
+	 * viommu_pci_enabled() is right; .control is not called. .load checks everything as if a
+	 * guest had written it. Both or neither may be NULL: then the function cannot be paused.
+	 * .run of a model that has them looks at viommu_pci_pausing() as at _stopping(), and keeps
+	 * what it has done; an access that would wait for a page while that is 1 ends with -EAGAIN
+	 * and is repeated by a later .run.
+	 */
+	void (*save)(void *ctx, struct viommu_state_out *out);
+	void (*load)(void *ctx, struct viommu_state_in *in);
 };
 
 /* struct viommu_pci_bar.flags */
@@ -205,6 +217,14 @@ VIOMMU_API int viommu_pci_bar_write(struct viommu_pci *pci, unsigned bar, uint64
 /* The whole function as after power-on, configuration space too. Waits until no .run is running. */
 VIOMMU_API void viommu_pci_reset(struct viommu_pci *pci);
 /*
+ * No run begins any more, and those inside end soon at a point from which they can go on; returns
+ * when none is. What waits stays: kicks, open page requests. 0; -ENOTSUP: the model has no
+ * ops.save. Resume lets runs begin again. See viommu/state.h, which does this for all functions of
+ * a board. Owner, while nobody accesses the function.
+ */
+VIOMMU_API int viommu_pci_pause(struct viommu_pci *pci);
+VIOMMU_API void viommu_pci_resume(struct viommu_pci *pci);
+/*
  * A worker thread's step: 1: it did something, call again; 0: nothing to do, wait for the next
  * kick.
  */
@@ -229,6 +249,8 @@ VIOMMU_API int viommu_pci_pasid(struct viommu_pci *pci, uint32_t gp, uint32_t *h
 VIOMMU_API uint32_t viommu_pci_dma_flags(const struct viommu_pci *pci);
 /* 1 while .run has to end soon or may not begin: for loops in .run to look at. */
 VIOMMU_API int viommu_pci_stopping(const struct viommu_pci *pci);
+/* 1 between viommu_pci_pause() and _resume(): .run has to return, and to keep what it has done. */
+VIOMMU_API int viommu_pci_pausing(const struct viommu_pci *pci);
 /*
  * Sends MSI-X (else MSI) vector n if it is enabled and bus mastering is on; drops it otherwise.
  * With fewer MSI vectors in use than the function has, n is taken modulo their number.

@@ -173,6 +173,19 @@ static void unit_reset(void *ctx)
 	viommu_guest_reset(board->guest);
 }
 
+/* What its function stands for is the unit's part of a state (board/state.c). */
+static void unit_save(void *ctx, struct viommu_state_out *out)
+{
+	(void)ctx;
+	(void)out;
+}
+
+static void unit_load(void *ctx, struct viommu_state_in *in)
+{
+	(void)ctx;
+	(void)in;
+}
+
 /* On the thread that writes the configuration, so reading it here is allowed. */
 static void unit_control(void *ctx, uint32_t changed)
 {
@@ -209,6 +222,8 @@ static int unit_new(struct viommu_board *board)
 			.reset = unit_reset,
 			.control = unit_control,
 			.run = unit_run,
+			.save = unit_save,
+			.load = unit_load,
 		},
 	};
 

@@ -180,7 +180,7 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 			err = -EPERM;
 		} else {
 			err = request_allowed(dev, pasid);
-			if (!err && !r && no_wait)
+			if (!err && ((!r && no_wait) || dev->paused))
 				err = -EAGAIN;
 		}
 		if (err) {
@@ -236,8 +236,13 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 		return -EAGAIN;
 
 	pthread_mutex_lock(&dev->request_lock);
-	while (r->state == REQUEST_OPEN)
+	while (r->state == REQUEST_OPEN && !dev->paused)
 		pthread_cond_wait(&dev->request_cond, &dev->request_lock);
+	if (r->state == REQUEST_OPEN) {
+		r->waiters--;
+		pthread_mutex_unlock(&dev->request_lock);
+		return -EAGAIN;
+	}
 	*response = r->code;
 	if (r->code != VIOMMU_RESPONSE_SUCCESS)
 		err = -EPERM;
@@ -330,6 +335,14 @@ void viommu__device_pri(struct viommu_device *dev, int on)
 	/* After that none can be opened: what this answers is the last. */
 	if (!on)
 		viommu__requests_end(dev, VIOMMU_ALL_PASIDS, VIOMMU_RESPONSE_INVALID);
+}
+
+void viommu__device_pause(struct viommu_device *dev, int on)
+{
+	pthread_mutex_lock(&dev->request_lock);
+	dev->paused = !!on;
+	pthread_cond_broadcast(&dev->request_cond);
+	pthread_mutex_unlock(&dev->request_lock);
 }
 
 int viommu__device_pri_failed(struct viommu_device *dev)

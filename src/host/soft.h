@@ -115,6 +115,8 @@ struct viommu_device {
 	uint8_t pri_off;
 	/* the function itself has page requests switched off, see viommu__device_pri() */
 	uint8_t pri_shut;
+	/* nobody waits for an answer: viommu__device_pause() */
+	uint8_t paused;
 	uint32_t flags; /* what it was made with */
 	uint32_t gates; /* which of them its context entry admits */
 	void *ctx;
@@ -278,12 +280,17 @@ void viommu__requests_end(struct viommu_device *dev, uint32_t pasid, uint8_t cod
  * groups are answered INVALID and none is opened; missing pages are faults.
  */
 void viommu__device_pri(struct viommu_device *dev, int on);
+/*
+ * While it is paused an access that waits for an answer, or would, ends with -EAGAIN, and its group
+ * stays: the repeated access joins it, or finds its answer.
+ */
+void viommu__device_pause(struct viommu_device *dev, int on);
 /* A group was answered FAILURE since the last viommu_device_pri_reset(). */
 int viommu__device_pri_failed(struct viommu_device *dev);
 /*
  * A missing page. 0: answered with SUCCESS, walk again. -EAGAIN: open, or no group is free (only
- * with no_wait). -EPERM: answered with a failure, or the device may not ask: the access faults.
- * -EACCES: the context entry admits no page requests.
+ * with no_wait, or paused). -EPERM: answered with a failure, or the device may not ask: the access
+ * faults. -EACCES: the context entry admits no page requests.
  */
 int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
 			 int no_wait, uint32_t *response);

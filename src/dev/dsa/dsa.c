@@ -43,9 +43,13 @@ static void dsa_abort(void *ctx)
 static void dsa_reset(void *ctx)
 {
 	struct viommu_dsa *dsa = ctx;
+	unsigned int i;
 
 	dsa_lock(dsa);
 	memset(&dsa->command, 0, sizeof(dsa->command));
+	for (i = 0; i < dsa->engines; i++)
+		if (dsa->engine[i].parked)
+			viommu__dsa_unpark(dsa, &dsa->engine[i]);
 	viommu__dsa_regs_reset(dsa);
 	viommu__dsa_queues_reset(dsa);
 	dsa->vectors = 0;
@@ -89,8 +93,12 @@ static int dsa_run(void *ctx, struct viommu_dma *dma)
 	job.dma = dma;
 	viommu__dsa_job(&job);
 	dsa_lock(dsa);
-	viommu__dsa_release(dsa, &job);
-	viommu__dsa_command_poll(dsa);
+	if (job.suspended && !dsa_stopped(&job)) {
+		viommu__dsa_park(dsa, &job);
+	} else {
+		viommu__dsa_release(dsa, &job);
+		viommu__dsa_command_poll(dsa);
+	}
 	viommu__dsa_unlock(dsa);
 	return 1;
 }
@@ -141,7 +149,9 @@ static int make_pci(struct viommu_dsa *dsa)
 			 .abort = dsa_abort,
 			 .reset = dsa_reset,
 			 .control = dsa_control,
-			 .run = dsa_run },
+			 .run = dsa_run,
+			 .save = viommu__dsa_save,
+			 .load = viommu__dsa_load },
 	};
 	uint64_t portals = UINT64_C(1) << DSA_PORTAL_LG2;
 
