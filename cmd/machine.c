@@ -14,6 +14,7 @@
 
 #include "cmd.h"
 #include "machine.h"
+#include "replace.h"
 
 /* Where SeaBIOS puts the one BAR of a q35 machine that has nothing else. */
 #define REGISTERS_DEFAULT UINT64_C(0xfebe0000)
@@ -316,6 +317,11 @@ static int folder(struct machine *m)
 {
 	const char *base = getenv("XDG_RUNTIME_DIR");
 
+	if (m->options->replace) {
+		m->dir = strdup(m->options->replace->dir);
+		m->own_dir = m->options->replace->own_dir;
+		return m->dir ? CMD_OK : cmd_error(m->options->command, "out of memory");
+	}
 	if (m->options->dir) {
 		m->dir = strdup(m->options->dir);
 		if (!m->dir)
@@ -423,6 +429,7 @@ static int board(struct machine *m)
 		.ctx = m,
 		.tick = machine_tick,
 		.log = machine_log,
+		.handover = o->replace ? o->replace->handover : NULL,
 	};
 	static const struct machine_device dsa = { .config.size = sizeof(dsa.config) };
 	uint16_t next = o->first_sid;
@@ -469,10 +476,17 @@ int machine_init(struct machine *m, const struct machine_options *options)
 
 	*m = (struct machine){ .options = options, .trap_lines = TRAP_LINES };
 	m->registers = options->registers ? options->registers : REGISTERS_DEFAULT;
+	if (options->replace) {
+		m->borrowed = true;
+		m->registers = options->replace->registers;
+		m->placed = options->replace->placed;
+		m->warned = options->replace->warned;
+	}
 	ret = folder(m);
 	if (ret == CMD_OK)
 		ret = board(m);
-	if (ret == CMD_OK)
+	/* QEMU has read them. */
+	if (ret == CMD_OK && !options->replace)
 		ret = machine_tables(m, m->registers);
 	return ret;
 }
@@ -488,14 +502,14 @@ void machine_fini(struct machine *m)
 	for (i = 0; i < m->nr; i++)
 		viommu_dsa_free(m->dsa[i]);
 	viommu_board_free(m->board);
-	for (i = 0; m->dir && i < 2; i++) {
+	for (i = 0; m->dir && !m->borrowed && i < 2; i++) {
 		char *path = machine_path(m, tables[i]);
 
 		if (path)
 			unlink(path);
 		free(path);
 	}
-	if (m->own_dir)
+	if (m->own_dir && !m->borrowed)
 		rmdir(m->dir);
 	free(m->dir);
 	*m = (struct machine){ .options = m->options };

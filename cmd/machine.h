@@ -21,6 +21,9 @@ struct machine_device {
 	uint16_t sid; /* 0: the next free slot */
 };
 
+struct replace;
+struct replace_words;
+
 struct machine_options {
 	const char *command; /* for messages */
 	const char *dir;     /* NULL: a folder of its own that goes away at the end */
@@ -33,6 +36,10 @@ struct machine_options {
 	unsigned int nr;    /* devices; 0: one DSA */
 	struct machine_device device[MACHINE_MAX_DEVICES];
 	enum viommu_server_level level;
+	/*
+	 * Takes another process's place (cmd/replace.c): its folder, its sockets. NULL: it does not
+	 */
+	const struct replace *replace;
 };
 
 void machine_options_init(struct machine_options *o, const char *command);
@@ -48,6 +55,8 @@ int machine_option(struct machine_options *o, int argc, char **argv, int *i);
 
 struct machine {
 	const struct machine_options *options;
+	const struct replace_words *words; /* that it was made of: for who takes its place */
+	bool borrowed;                     /* folder and files are another process's */
 	char *dir;
 	bool own_dir;
 	uint64_t registers; /* the DMAR table says */
