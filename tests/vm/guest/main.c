@@ -317,7 +317,8 @@ static const struct {
 	{ "speed", command_speed },       { "accel", command_accel },
 	{ "dsa_test", command_dsa_test }, { "runner", command_runner },
 	{ "vfio", command_vfio },         { "preload", command_preload },
-	{ "tutorial", command_tutorial },
+	{ "tutorial", command_tutorial }, { "steady", command_steady },
+	{ "more", command_more },         { "enough", command_enough },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */
