@@ -2,7 +2,7 @@
 /*
  * A server's state on its way to another process: what the two files share that speak with each
  * other (handover.c: the process that serves; takeover.c: the one that comes), and the state as
- * bytes (saved.c).
+ * bytes (save.c, saved.c).
  *
  * What they say, at a control socket, lines of text:
  *
@@ -62,6 +62,11 @@ void viommu__pack_fd(struct viommu__pack *pack, int fd);
 void viommu__pack_free(struct viommu__pack *pack);
 
 /* ---- The same, read: by the one that comes, who believes none of it */
+
+#define SAVED_MAGIC_BYTES 16u
+extern const char viommu__saved_magic[SAVED_MAGIC_BYTES];
+/* Bytes between `at` and a length of 8 bytes that is followed by a multiple of 16. */
+size_t viommu__saved_padding(size_t at);
 
 /* Not a descriptor; else its number, which is below nr_fds. */
 #define SAVED_NO_FD UINT32_MAX
