@@ -250,6 +250,7 @@ static int host_new(struct viommu_board *board, const struct viommu_board_config
 	};
 	const struct viommu_domain_config dc = {
 		.size = sizeof(dc),
+		.flags = config->domain_flags,
 		.pasid_quota = config->pasid_quota,
 	};
 	int ret;
@@ -296,7 +297,8 @@ int viommu_board_new(const struct viommu_board_config *config, struct viommu_boa
 	*out = NULL;
 	if (!config)
 		config = &defaults;
-	if (config->size != sizeof(*config) || config->reserved || config->reserved2)
+	if (config->size != sizeof(*config) || config->reserved2 ||
+	    (config->domain_flags & ~VIOMMU_DOMAIN_DIRTY))
 		return -EINVAL;
 	board = viommu__calloc(1, sizeof(*board));
 	if (!board)
