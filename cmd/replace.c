@@ -250,6 +250,11 @@ int replace_take(struct replace *r, struct machine *m)
 	if (ret)
 		return cmd_error(command, "the state does not fit: %s",
 				 ret == -EINVAL ? why : strerror(-ret));
+	/*
+	 * Before the other one has let go; afterwards the signal is ours as it would have been his.
+	 */
+	if (machine_signal_seen())
+		return cmd_error(command, "told to end");
 	ret = viommu_server_take(m->server, why, sizeof(why));
 	if (ret)
 		return cmd_error(command, "%s", why);

@@ -195,8 +195,9 @@ struct viommu_server_handover_ops {
 };
 
 /*
- * Lets processes of this one's user (or root) replace it, by its control sockets: the line
- * "replace" with a version. ops is copied. Before viommu_server_run(). 0, -EINVAL.
+ * Lets processes of this one's user (or root) replace it, by its control sockets: a line that
+ * begins with "replace " is not for answer() then. ops is copied. Before viommu_server_run(). 0,
+ * -EINVAL.
  */
 VIOMMU_API int viommu_server_allow_handover(struct viommu_server *server,
 					    const struct viommu_server_handover_ops *ops);

@@ -52,7 +52,7 @@ static void client_answer(struct viommu__control_client *client)
 {
 	struct viommu__control *control = client->control;
 
-	if (!strncmp(client->line, "replace ", 8)) {
+	if (control->server->handover.save && !strncmp(client->line, "replace ", 8)) {
 		viommu__handover(control->server, client->source.fd, client->line + 8);
 		client_close(client);
 		return;

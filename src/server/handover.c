@@ -215,8 +215,6 @@ void viommu__handover(struct viommu_server *server, int fd, const char *version)
 		 version);
 	if (!allowed(fd)) {
 		refuse(fd, "this user may not replace it");
-	} else if (!server->handover.save) {
-		refuse(fd, "it can't be replaced");
 	} else if (atoi(version) != (int)HANDOVER_VERSION) {
 		refuse(fd, why);
 	} else {

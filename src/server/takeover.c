@@ -87,7 +87,7 @@ static int first_line(struct viommu_server_handover *h, int fds[2], uint64_t *by
 	fds[1] = -1;
 	err = viommu__line_recv(h->fd, line, sizeof(line), fds, &got, &from, deadline);
 	if (err == -EPIPE)
-		return fail(why, -EOPNOTSUPP, "the server there does not know how");
+		return fail(why, -EOPNOTSUPP, "the server there can't be replaced");
 	if (err)
 		return fail(why, err, "the server there does not answer");
 	if (!strncmp(line, "refused ", 8))

@@ -15,8 +15,9 @@ struct toy_state {
 
 static char *control(void *ctx, const char *line)
 {
-	(void)ctx;
-	return strdup(line);
+	struct relay *relay = ctx;
+
+	return relay->deaf ? NULL : strdup(line);
 }
 
 static int save(void *ctx, void **data, size_t *bytes, char *why, size_t why_size)
@@ -99,7 +100,7 @@ void relay_open(struct relay *relay, const struct rig_config *config)
 	relay->heir = &relay->rig[1];
 	rig_open(relay->now, &relay->config);
 	rig_path(relay->now, "control", relay->path, sizeof(relay->path));
-	assert_int_equal(viommu_server_add_control(relay->now->server, relay->path, control, NULL),
+	assert_int_equal(viommu_server_add_control(relay->now->server, relay->path, control, relay),
 			 0);
 	allow(relay, relay->now);
 }
@@ -151,7 +152,7 @@ int relay_add(struct relay *relay)
 	config.heir_of = relay->now;
 	err = rig_try(relay->heir, &config);
 	if (!err) {
-		err = viommu_server_add_control(relay->heir->server, relay->path, control, NULL);
+		err = viommu_server_add_control(relay->heir->server, relay->path, control, relay);
 		if (err)
 			rig_close(relay->heir);
 	}

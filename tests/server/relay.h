@@ -19,6 +19,7 @@ struct relay {
 	struct viommu_server_handover *h;
 	char path[64]; /* of the control socket */
 	char why[256];
+	bool deaf;           /* its control socket answers nothing */
 	const char *refuses; /* save() fails, with this */
 	unsigned int saved;
 	unsigned int resumed;

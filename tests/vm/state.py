@@ -3,6 +3,7 @@
 """`viommu serve` is replaced by a new process while a Linux guest copies by shared addresses.
 
 usage: state.py --viommu PROGRAM --guest INIT --preload LIB --preload-run PROGRAM --fetch SCRIPT
+		[--pasids identity|host]
 
 Stock QEMU never connects anew: its sockets, the guest's memory and the eventfds go from process to
 process. All copies are right, page requests are answered, nobody complains. Then those who come
@@ -23,6 +24,7 @@ REPLACEMENTS = 5
 COPIES = 12			# of each process, between two replacements
 # QEMU waits 5 s for an answer; more than half of it is the end of our own patience as well.
 PAUSE_MS = 2500
+TRIES = 100			# to stop the guest when it has a page request open
 SECONDS = 120			# for a process to end or to say something
 
 
@@ -74,7 +76,7 @@ def check_binds(tap, args, server, prefix):
 		 if bind["guest_pasid"]]
 	tap.check(prefix + "every process's tables are bound",
 		  [] if len(binds) >= PROCESSES else [str(binds)],
-		  "PASIDs %s" % " ".join(str(bind["guest_pasid"]) for bind in binds))
+		  "PASIDs %s" % " ".join("%(guest_pasid)d:%(host_pasid)#x" % bind for bind in binds))
 
 
 def replacements(tap, args, server, guest):
@@ -96,6 +98,30 @@ def replacements(tap, args, server, guest):
 	tap.note("the guest stood still for %s ms" % ", ".join("%.1f" % p for p in pauses))
 	tap.check("each pause is well under QEMU's patience of 5 s",
 		  ["%.1f ms" % pause for pause in pauses if pause >= PAUSE_MS])
+
+
+def with_requests_open(tap, args, server, guest):
+	"""Processors stopped, so that nobody answers page requests: they wait in the next process."""
+	def still_open():
+		stats = guests.unit_stats(guests.inspect(args, server))
+		return stats["page_requests"] - stats["page_responses"]
+
+	for _ in range(TRIES):
+		guest.command("stop")
+		waiting = still_open()
+		if waiting:
+			break
+		guest.command("cont")
+	tap.check("page requests wait for their answers", [] if waiting else ["none does"],
+		  "%d do" % waiting)
+	server.replace()
+	server.replace()
+	# The device may have asked for more pages meanwhile.
+	after = still_open()
+	tap.check("they still wait, two processes later", [] if after >= waiting else
+		  ["%d do" % after], "%d do" % after)
+	guest.command("cont")
+	guest.check(tap, "more %d" % COPIES, 600, "and are answered: ")
 
 
 def failures(tap, args, server, guest):
@@ -136,7 +162,7 @@ def failures(tap, args, server, guest):
 def run(tap, args, folder):
 	setup = guests.Setup(args, folder)
 	tap.note(setup.about)
-	with Replaceable(args.viommu, folder) as server, setup.boot(server) as guest:
+	with Replaceable(args.viommu, folder, "--pasids", args.pasids) as server, setup.boot(server) as guest:
 		guest.start()
 		tap.note("; ".join(guest.notes))
 		guest.must(tap, "load idxd")
@@ -145,6 +171,7 @@ def run(tap, args, folder):
 		guest.wait_value("steady", "started", SECONDS)
 		guest.must(tap, "more %d" % COPIES, 600)
 		replacements(tap, args, server, guest)
+		with_requests_open(tap, args, server, guest)
 		failures(tap, args, server, guest)
 		server.replace()
 		guest.check(tap, "enough", 600)
@@ -164,4 +191,6 @@ def run(tap, args, folder):
 
 
 if __name__ == "__main__":
-	sys.exit(guests.main("state.py", run))
+	PARSER = guests.arguments("state.py")
+	PARSER.add_argument("--pasids", choices=("identity", "host"), default="host")
+	sys.exit(guests.main("state.py", run, PARSER))
