@@ -15,6 +15,7 @@
 
 #include "cmd.h"
 #include "machine.h"
+#include "replace.h"
 
 /* Where SeaBIOS puts the one BAR of a q35 machine that has nothing else. */
 #define REGISTERS_DEFAULT UINT64_C(0xfebe0000)
@@ -468,6 +469,11 @@ int machine_folder(const struct machine_options *o, char **dir, bool *own)
 {
 	const char *base = getenv("XDG_RUNTIME_DIR");
 
+	if (o->replace) {
+		*dir = strdup(o->replace->dir);
+		*own = o->replace->own_dir;
+		return *dir ? CMD_OK : cmd_error(o->command, "out of memory");
+	}
 	if (o->dir) {
 		*dir = strdup(o->dir);
 		if (!*dir)
@@ -734,6 +740,7 @@ static int board(struct machine *m)
 		.ctx = m,
 		.tick = machine_tick,
 		.log = machine_log,
+		.handover = o->replace ? o->replace->handover : NULL,
 	};
 	unsigned int i;
 	char *path;
@@ -790,10 +797,17 @@ int machine_init_in(struct machine *m, const struct machine_options *options, st
 		.options = options, .trap_lines = TRAP_LINES, .fleet = fleet, .vm = vm
 	};
 	m->registers = options->registers ? options->registers : REGISTERS_DEFAULT;
+	if (options->replace) {
+		m->borrowed = true;
+		m->registers = options->replace->registers;
+		m->placed = options->replace->placed;
+		m->warned = options->replace->warned;
+	}
 	ret = fleet ? fleet_folder(m) : machine_folder(options, &m->dir, &m->own_dir);
 	if (ret == CMD_OK)
 		ret = board(m);
-	if (ret == CMD_OK)
+	/* QEMU has read them. */
+	if (ret == CMD_OK && !options->replace)
 		ret = machine_tables(m, m->registers);
 	return ret;
 }
@@ -810,14 +824,14 @@ void machine_fini(struct machine *m)
 	for (i = 0; i < m->nr; i++)
 		viommu_dsa_free(m->dsa[i]);
 	viommu_board_free(m->board);
-	for (i = 0; m->dir && i < 2; i++) {
+	for (i = 0; m->dir && !m->borrowed && i < 2; i++) {
 		char *path = machine_path(m, tables[i]);
 
 		if (path)
 			unlink(path);
 		free(path);
 	}
-	if (m->own_dir)
+	if (m->own_dir && !m->borrowed)
 		rmdir(m->dir);
 	free(m->dir);
 	*m = (struct machine){ .options = m->options };

@@ -45,6 +45,9 @@ struct machine_shared_device {
 	uint16_t sid; /* in each of them; 0: the next free slot */
 };
 
+struct replace;
+struct replace_words;
+
 struct machine_options {
 	const char *command; /* for messages */
 	const char *dir;     /* NULL: a folder of its own that goes away at the end */
@@ -65,6 +68,10 @@ struct machine_options {
 	uint32_t pasid_quota; /* of each VM; 0: none */
 	bool pasids_said;     /* --pasids was given */
 	enum viommu_server_level level;
+	/*
+	 * Takes another process's place (cmd/replace.c): its folder, its sockets. NULL: it does not
+	 */
+	const struct replace *replace;
 };
 
 void machine_options_init(struct machine_options *o, const char *command);
@@ -84,6 +91,8 @@ struct machine {
 	const struct machine_options *options;
 	struct fleet *fleet; /* NULL: the only one, with a host and a server of its own */
 	unsigned int vm;     /* its number there */
+	const struct replace_words *words; /* that it was made of: for who takes its place */
+	bool borrowed;                     /* folder and files are another process's */
 	char *dir;
 	bool own_dir;
 	uint64_t registers; /* the DMAR table says */

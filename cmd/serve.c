@@ -10,6 +10,7 @@
 
 #include "cmd.h"
 #include "machine.h"
+#include "replace.h"
 
 static const char name[] = "serve";
 
@@ -31,7 +32,10 @@ static void print_help(void)
 	       "                         (default 0xfebe0000; 'viommu vm' finds out by itself)\n"
 	       "  --memory SIZE          in the printed arguments (default 1G)\n"
 	       "  --json                 print one line of JSON instead: qemu_args, control,\n"
-	       "                         plug\n",
+	       "                         plug\n"
+	       "  --replace DIR          take the place of the viommu serve in that folder, while\n"
+	       "                         its guest runs; --verbose and --quiet go with it, the\n"
+	       "                         other options stay as they are\n",
 	       machine_options_help);
 }
 
@@ -112,21 +116,24 @@ static int print_json(json_t *root)
 	return text ? CMD_OK : cmd_error(name, "out of memory");
 }
 
+static int run(struct machine *m)
+{
+	int ret;
+
+	fflush(stdout);
+	ret = viommu_server_run(m->server);
+	/* Another process has it all now. */
+	if (viommu_server_handed_over(m->server))
+		m->borrowed = true;
+	return ret ? cmd_error(name, "%s", strerror(-ret)) : CMD_OK;
+}
+
 /* Who sees the arguments may end us at once, so the signals come first. */
 static int begin(struct machine *m)
 {
 	int ret = machine_signals(m);
 
 	return ret == CMD_OK ? machine_drop_privileges(m->options, m->options->user) : ret;
-}
-
-static int run(struct viommu_server *server)
-{
-	int ret;
-
-	fflush(stdout);
-	ret = viommu_server_run(server);
-	return ret ? cmd_error(name, "%s", strerror(-ret)) : CMD_OK;
 }
 
 static int serve(struct machine *m, const char *memory, bool json)
@@ -142,7 +149,7 @@ static int serve(struct machine *m, const char *memory, bool json)
 	else if (ret == CMD_OK)
 		print_args(m, args, memory);
 	machine_args_free(args);
-	return ret == CMD_OK ? run(m->server) : ret;
+	return ret == CMD_OK ? run(m) : ret;
 }
 
 static int print_fleet(const struct fleet *f, const char *memory, bool json)
@@ -195,52 +202,139 @@ static int serve_fleet(struct machine_options *o, const char *memory, bool json)
 	if (ret == CMD_OK)
 		ret = print_fleet(&f, memory, json);
 	if (ret == CMD_OK)
-		ret = run(f.server);
+		ret = run(&f.machine[0]);
 	fleet_fini(&f);
 	return ret;
 }
 
-int cmd_serve(int argc, char **argv)
-{
+struct serve {
 	struct machine_options options;
-	const char *memory = "1G";
-	bool json = false;
-	struct machine m;
+	const char *memory;
+	const char *replace; /* NULL: it begins anew */
+	const char *other;   /* the first option that goes with beginning anew only */
+	bool json;
+	bool help;
+};
+
+static int own_option(struct serve *s, int argc, char **argv, int *i)
+{
+	const char *word = argv[*i];
+	bool memory = !strcmp(word, "--memory");
+
+	if (!strcmp(word, "--json")) {
+		s->json = true;
+		return CMD_OK;
+	}
+	if (!memory && strcmp(word, "--replace") != 0)
+		return 1;
+	if (++*i >= argc)
+		return cmd_usage(name, "%s needs a value", word);
+	word = argv[*i];
+	if (!memory) {
+		s->replace = word;
+		return CMD_OK;
+	}
+	s->memory = word;
+	if (!*word || word[strspn(word, "0123456789")] == 0 ||
+	    strspn(word, "0123456789KMGTkmgt") != strlen(word))
+		return cmd_usage(name, "--memory %s: a size such as 512M or 4G", word);
+	return CMD_OK;
+}
+
+/* Goes with --replace: it changes nothing of what the guest or QEMU knows. */
+static bool may_change(const char *word)
+{
+	static const char *const words[] = { "--replace", "--verbose", "-v", "--quiet", "-q" };
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (!strcmp(word, words[i]))
+			return true;
+	return false;
+}
+
+/* CMD_OK or an exit status after a message. */
+static int read_options(struct serve *s, int argc, char **argv)
+{
 	int i, ret;
 
-	machine_options_init(&options, name);
-	options.fleet = true;
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-			print_help();
-			return CMD_OK;
-		}
-		if (!strcmp(argv[i], "--json")) {
-			json = true;
-			continue;
-		}
-		if (!strcmp(argv[i], "--memory")) {
-			if (++i >= argc)
-				return cmd_usage(name, "--memory needs a value");
-			memory = argv[i];
-			if (!*memory || memory[strspn(memory, "0123456789")] == 0 ||
-			    strspn(memory, "0123456789KMGTkmgt") != strlen(memory))
-				return cmd_usage(name, "--memory %s: a size such as 512M or 4G",
-						 memory);
-			continue;
-		}
-		ret = machine_option(&options, argc, argv, &i);
+	*s = (struct serve){ .memory = "1G" };
+	machine_options_init(&s->options, name);
+	s->options.fleet = true;
+	for (i = 1; i < argc && !s->help; i++) {
+		s->help = !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h");
+		if (s->help)
+			break;
+		if (!s->other && !may_change(argv[i]))
+			s->other = argv[i];
+		ret = own_option(s, argc, argv, &i);
+		if (ret == 1)
+			ret = machine_option(&s->options, argc, argv, &i);
 		if (ret == 1)
 			return argv[i][0] == '-' ? cmd_usage(name, "unknown option '%s'", argv[i])
 						 : cmd_usage(name, "unexpected '%s'", argv[i]);
 		if (ret != CMD_OK)
 			return ret;
 	}
-	if (options.vms || options.nr_shared)
-		return serve_fleet(&options, memory, json);
-	ret = machine_init(&m, &options);
+	return CMD_OK;
+}
+
+/* The machine of the process that serves in `where`, in its stead. */
+static int replace(const struct serve *now)
+{
+	struct serve was;
+	struct replace r;
+	struct machine m;
+	int ret;
+
+	if (now->other)
+		return cmd_usage(name, "%s does not go with --replace: the options stay",
+				 now->other);
+	ret = replace_ask(&r, now->replace, name);
 	if (ret == CMD_OK)
-		ret = serve(&m, memory, json);
+		ret = read_options(&was, r.words.argc, r.words.argv);
+	if (ret == CMD_OK) {
+		was.options.replace = &r;
+		if (now->options.level != VIOMMU_SERVER_WARNING)
+			was.options.level = now->options.level;
+		ret = machine_init(&m, &was.options);
+		if (ret == CMD_OK)
+			ret = machine_signals(&m);
+		if (ret == CMD_OK)
+			ret = replace_allow(&m, &r.words);
+		if (ret == CMD_OK)
+			ret = replace_take(&r, &m);
+		if (ret == CMD_OK)
+			ret = run(&m);
+		machine_fini(&m);
+	}
+	replace_free(&r);
+	return ret;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	const struct replace_words words = { argc, argv };
+	struct machine m;
+	struct serve s;
+	int ret;
+
+	ret = read_options(&s, argc, argv);
+	if (ret != CMD_OK)
+		return ret;
+	if (s.help) {
+		print_help();
+		return CMD_OK;
+	}
+	if (s.replace)
+		return replace(&s);
+	if (s.options.vms || s.options.nr_shared)
+		return serve_fleet(&s.options, s.memory, s.json);
+	ret = machine_init(&m, &s.options);
+	if (ret == CMD_OK)
+		ret = replace_allow(&m, &words);
+	if (ret == CMD_OK)
+		ret = serve(&m, s.memory, s.json);
 	machine_fini(&m);
 	return ret;
 }

@@ -61,9 +61,9 @@ struct viommu_board_config {
 	 * are used.
 	 */
 	struct viommu_guest_config guest;
-	uint16_t unit_sid; /* where its function stands; 0 = 00:04.0 */
-	uint16_t reserved;
-	uint32_t pasid_quota; /* host PASIDs the VM may hold; 0 = no limit */
+	uint16_t unit_sid;     /* where its function stands; 0 = 00:04.0 */
+	uint16_t domain_flags; /* VIOMMU_DOMAIN_DIRTY, for viommu_domain_dirty_start() */
+	uint32_t pasid_quota;  /* host PASIDs the VM may hold; 0 = no limit */
 	/* page requests open at a time for one device, 1..512; 0 = 512 */
 	uint32_t max_page_requests;
 	/* host PASIDs that the VM may get, inclusive; 0, 0 = 1..VIOMMU_PASID_MAX */

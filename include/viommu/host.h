@@ -197,6 +197,42 @@ VIOMMU_API struct viommu_owner *viommu_domain_owner(struct viommu_domain *dom);
 VIOMMU_API void viommu_domain_stage(struct viommu_domain *dom, struct viommu_stage *out,
 				    uint16_t *did);
 
+/*
+ * Which pages devices write, for whoever copies the VM elsewhere while it runs. The domain was made
+ * with VIOMMU_DOMAIN_DIRTY. While it is tracked its pages have 2^page_lg2 bytes (12, 21 or 30; less
+ * where a region is smaller or not aligned), in the tables as in the bitmap: for DMA that is slower
+ * than large pages. A bit is set for each page that was written since it was last cleared: by DMA
+ * of any kind, with its translation cached or not, by bits that a walk sets in the guest's tables,
+ * by the guest's unit, by viommu_mem_write() and its like. It may be set for a page that was only
+ * translated for writing. Not seen are requests bound by VIOMMU_BIND_FIRST and _PASSTHROUGH, which
+ * have no second stage. Memory that is added while it is tracked begins clean.
+ *
+ *	viommu_domain_dirty_start(dom, 12);		all is clean from here on; copy everything
+ *	viommu_domain_dirty_read(dom, gpa, bytes, VIOMMU_DIRTY_CLEAR, bitmap);	copy what it names
+ *	... as often as is worth it; then stop the VM, read once more, copy the rest ...
+ *	viommu_domain_dirty_stop(dom);
+ *
+ * _start: 0; -ENOTSUP: made without VIOMMU_DOMAIN_DIRTY; -EINVAL; -EBUSY: is tracked already;
+ * -ENOMEM. Synchronisation as the other viommu_domain_*(), but one start or stop at a time.
+ */
+VIOMMU_API int viommu_domain_dirty_start(struct viommu_domain *dom, unsigned page_lg2);
+/* Of a domain that is not tracked: nothing. */
+VIOMMU_API void viommu_domain_dirty_stop(struct viommu_domain *dom);
+
+/*
+ * Clear what is returned. A write that began before the call returns is either in this bitmap or
+ * done before the call returns, so copy a page after the call that named it.
+ */
+#define VIOMMU_DIRTY_CLEAR 0x1u
+
+/*
+ * Bit n of bitmap (of word n / 64) is the n-th page of [gpa, gpa + bytes), both multiples of the
+ * page; holes and read-only memory are clean. bitmap has a bit for each page, rounded up to words,
+ * or is NULL. 0; -ENOENT: not tracked; -EINVAL.
+ */
+VIOMMU_API int viommu_domain_dirty_read(struct viommu_domain *dom, uint64_t gpa, uint64_t bytes,
+					uint32_t flags, uint64_t *bitmap);
+
 /* ---- Devices --------------------------------------------------------------------------------- */
 
 #define VIOMMU_DEVICE_PASID 0x1u /* may send requests with PASID (context entry PASIDE) */

@@ -388,6 +388,7 @@ static int host_new(struct viommu_board *board, const struct viommu_board_config
 	};
 	const struct viommu_domain_config dc = {
 		.size = sizeof(dc),
+		.flags = config->domain_flags,
 		.pasid_quota = config->pasid_quota,
 	};
 	int ret;
@@ -429,7 +430,8 @@ static bool config_fits(const struct viommu_board_config *config)
 {
 	const uint32_t own_numbers = VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD;
 
-	if (config->size != sizeof(*config) || config->reserved || config->reserved2)
+	if (config->size != sizeof(*config) || config->reserved2 ||
+	    (config->domain_flags & ~VIOMMU_DOMAIN_DIRTY))
 		return false;
 	return !config->host ||
 	       ((config->guest.flags & own_numbers) && !config->pasid_min && !config->pasid_max);

@@ -180,6 +180,8 @@ struct viommu_domain {
 	uint8_t levels;
 	uint8_t max_page_lg2;
 	uint8_t ending;
+	uint8_t track_lg2; /* of pages of the dirty bitmap; 0: not tracked */
+	struct viommu__mem_tracker tracker;
 };
 
 struct viommu_host {

@@ -56,6 +56,8 @@
 #define SERVER_LOG_BURST 32u
 #define SERVER_LOG_RATE  4u
 
+struct viommu__saved_port;
+
 /* Something that epoll watches. */
 struct viommu__source {
 	int fd; /* -1: none */
@@ -203,7 +205,11 @@ struct viommu_server {
 	struct list controls;
 	struct list runnable;
 	struct viommu__control_client control_client[SERVER_CONTROLS];
-	uint32_t parked; /* listeners that wait for descriptors or memory */
+	struct viommu_server_handover_ops handover; /* .save NULL: it can't be replaced */
+	int64_t handover_ms;                        /* HANDOVER_MS */
+	bool frozen;      /* it is being handed over: nothing new is begun */
+	bool handed_over; /* nothing of it is ours any more */
+	uint32_t parked;  /* listeners that wait for descriptors or memory */
 	uint32_t clients;
 	uint64_t messages;
 	uint64_t errors;
@@ -232,6 +238,10 @@ void viommu__server_unpark(struct viommu_server *server);
 void viommu__server_wake(struct viommu_server *server);
 /* Starts or stops the timer, as needed. */
 void viommu__server_retime(struct viommu_server *server);
+/* Another process serves now: everything is let go of, and nothing of it is touched. */
+void viommu__server_leave(struct viommu_server *server);
+/* This process serves now, what another one did. */
+void viommu__server_arrive(struct viommu_server *server);
 /* One round of the loop; waits at most so long (-1: no limit). 0 or -errno. */
 int viommu__server_step(struct viommu_server *server, int timeout_ms);
 
@@ -246,6 +256,15 @@ __attribute__((format(printf, 3, 4))) void viommu__server_log(struct viommu_serv
 int viommu__port_new(struct viommu_server *server, const struct viommu_server_function *function,
 		     struct viommu__port **out);
 void viommu__port_free(struct viommu__port *port);
+/* Of a server that takes another one's place: adopt.c. 0 or -errno; then to be freed. */
+int viommu__port_adopt_socket(struct viommu__port *port, const struct viommu__saved_port *saved);
+int viommu__port_adopt_client(struct viommu__port *port, const struct viommu__saved_port *saved);
+/* True: the connection was at its end, and has ended now. */
+bool viommu__port_hang_up_broken(struct viommu__port *port);
+/* Its socket and its client are another process's. */
+void viommu__port_leave(struct viommu__port *port);
+/* They are ours now: the function has its VMM, and what waits is looked at. */
+void viommu__port_arrive(struct viommu__port *port);
 /* Messages that wait in the buffer. */
 void viommu__port_turn(struct viommu__port *port);
 /* Its turn has taken its time. */
@@ -279,8 +298,13 @@ void viommu__port_unmap_all(struct viommu__port *port);
 /* A reply to a command of ours, or to none. Returns what it cost. */
 uint32_t viommu__dma_reply(struct viommu__port *port, const uint8_t *p,
 			   const struct viommu__vfu_header *h);
-/* The client is gone: whoever waits is told. */
-void viommu__dma_end(struct viommu__port *port);
+/* No reply comes any more, because of err: whoever waits is told. */
+void viommu__dma_end(struct viommu__port *port, int err);
+
+/* ---- handover.c */
+
+/* A control client on that socket asks for all that we have; version is what it said behind. */
+void viommu__handover(struct viommu_server *server, int fd, const char *version);
 
 /* ---- out.c: all under port.lock, except _flush() */
 
@@ -305,6 +329,8 @@ void viommu__irqs_unmasked(struct viommu__port *port);
 /* struct viommu_pci_vmm */
 void viommu__irqs_interrupt(void *ctx, unsigned int vector);
 void viommu__irqs_intx(void *ctx, int level);
+/* SET_IRQS of a client of before; the numbers are taken. 0, -EINVAL. */
+int viommu__irqs_adopt(struct viommu__port *port, const struct viommu__saved_port *saved);
 
 /* ---- workers.c */
 
@@ -324,6 +350,8 @@ void viommu__pool_stats(const struct viommu__pool *pool, struct viommu_dma_stats
 int viommu__control_new(struct viommu_server *server, const char *path,
 			char *(*answer)(void *ctx, const char *line), void *ctx);
 void viommu__control_free(struct viommu__control *control);
+/* Its socket is another process's. */
+void viommu__control_leave(struct viommu__control *control);
 void viommu__control_tick(struct viommu_server *server);
 /* Clients of control sockets. */
 bool viommu__control_busy(const struct viommu_server *server);

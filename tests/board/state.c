@@ -294,6 +294,46 @@ static void interrupt_remapping_is_as_it_was_latched(void **state)
 	machine_close(&m);
 }
 
+/* ---- Dirty pages ----------------------------------------------------------------------------- */
+
+static bool dirty(struct machine *m, uint64_t gpa)
+{
+	uint64_t bitmap;
+
+	assert_int_equal(
+		viommu_domain_dirty_read(viommu_board_domain(m->board), gpa, 4096, 0, &bitmap), 0);
+	return bitmap;
+}
+
+static void what_the_unit_writes_is_dirty(void **state)
+{
+	struct machine_config config = { .board.domain_flags = VIOMMU_DOMAIN_DIRTY };
+	struct viommu_domain *dom;
+	struct machine m;
+	uint64_t v = 0;
+
+	(void)state;
+	machine_open(&m, &config);
+	machine_start(&m);
+	dom = viommu_board_domain(m.board);
+	assert_int_equal(viommu_domain_dirty_start(dom, 12), 0);
+	assert_false(dirty(&m, m.status) || dirty(&m, m.pages));
+	unit_queue(&m,
+		   VTD_VAL(VTD_IQ_WAIT_TYPE, VTD_IQ_TYPE_WAIT) | VTD_VAL(VTD_IQ_WAIT_SW, 1) |
+			   VTD_VAL(VTD_IQ_WAIT_DATA, 1),
+		   m.status);
+	unit_flush(&m);
+	assert_true(dirty(&m, m.status));
+	machine_hide(&m, SRC);
+	assert_int_equal(viommu_dma_read(m.dma, viommu_pci_device(m.pci), MACHINE_GP, SRC, &v, 8,
+					 VIOMMU_DMA_NO_WAIT, NULL),
+			 -EAGAIN);
+	assert_true(dirty(&m, m.pages));
+	/* Their reading is no writing. */
+	assert_false(dirty(&m, m.queue) || dirty(&m, m.root));
+	machine_close(&m);
+}
+
 /* ---- Functions ------------------------------------------------------------------------------- */
 
 static void a_vector_that_is_masked_stays_pending(void **state)
@@ -521,6 +561,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(pasids_that_the_guest_was_given_stay_its),
 	cmocka_unit_test(host_pasids_stay_what_they_were),
 	cmocka_unit_test(interrupt_remapping_is_as_it_was_latched),
+	cmocka_unit_test(what_the_unit_writes_is_dirty),
 	cmocka_unit_test(a_vector_that_is_masked_stays_pending),
 	cmocka_unit_test(a_store_that_came_half_is_completed),
 	cmocka_unit_test(descriptors_that_wait_run_in_their_order),

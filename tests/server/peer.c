@@ -232,8 +232,11 @@ int rig_try(struct rig *rig, const struct rig_config *config)
 	if (!config)
 		config = &plain;
 	memset(rig, 0, sizeof(*rig));
-	snprintf(rig->dir, sizeof(rig->dir), "/tmp/viommu-server-XXXXXX");
-	assert_non_null(mkdtemp(rig->dir));
+	snprintf(rig->dir, sizeof(rig->dir), "%s",
+		 config->heir_of ? config->heir_of->dir : "/tmp/viommu-server-XXXXXX");
+	rig->no_dir = config->heir_of;
+	if (!rig->no_dir)
+		assert_non_null(mkdtemp(rig->dir));
 	sc = config->server;
 	sc.size = sizeof(sc);
 	sc.ctx = rig;
@@ -273,7 +276,14 @@ void rig_close(struct rig *rig)
 	viommu_host_free(rig->host);
 	viommu_mem_free(rig->mem);
 	/* Every socket is gone, or this fails. */
-	assert_int_equal(rmdir(rig->dir), 0);
+	if (!rig->no_dir)
+		assert_int_equal(rmdir(rig->dir), 0);
+}
+
+void rig_inherit(struct rig *rig, struct rig *from)
+{
+	rig->no_dir = false;
+	from->no_dir = true;
 }
 
 void rig_step(struct rig *rig)

@@ -56,10 +56,13 @@ struct rig_config {
 	unsigned int workers; /* of each function; then it has a host, too */
 	bool no_mem;
 	struct viommu_server_config server;
+	/* Takes the place of that rig: its folder, which becomes ours by rig_inherit(). */
+	const struct rig *heir_of;
 };
 
 struct rig {
 	char dir[32];
+	bool no_dir; /* the folder is another rig's */
 	struct viommu_server *server;
 	struct viommu_mem *mem;
 	struct viommu_host *host;
@@ -96,6 +99,8 @@ struct message {
 int rig_try(struct rig *rig, const struct rig_config *config);
 void rig_open(struct rig *rig, const struct rig_config *config);
 void rig_close(struct rig *rig);
+/* The folder is this one's now. */
+void rig_inherit(struct rig *rig, struct rig *from);
 /* One round of the loop that does not wait. */
 void rig_step(struct rig *rig);
 /* Rounds until nothing is left to do. */

@@ -689,7 +689,10 @@ static void many_maps_stay_sorted(void **state)
 		uint64_t addr = order[i] * 0x1000;
 
 		assert_int_equal(viommu__maps_prepare(&maps, addr, addr + 0xfff, &at), 0);
-		viommu__maps_insert(&maps, at, (struct viommu__map){ addr, addr + 0xfff, false });
+		viommu__maps_insert(&maps, at,
+				    (struct viommu__map){ .addr = addr,
+							  .last = addr + 0xfff,
+							  .file = MAPS_NO_FILE });
 		assert_int_equal(viommu__maps_prepare(&maps, addr, addr, &at), -EEXIST);
 		for (j = 1; j < maps.nr; j++)
 			assert_true(maps.map[j - 1].last < maps.map[j].addr);

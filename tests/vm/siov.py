@@ -28,7 +28,7 @@ def ready(tap, guest, prefix):
 
 
 def keep(guest, queue="wq0.0"):
-	guest.send("steady %s &" % queue)
+	guest.send("sustain %s &" % queue)
 	while guest.line(60, "its prompt") != "@ask":
 		pass
 

@@ -330,10 +330,12 @@ static const struct {
 	{ "unplug", command_unplug },     { "rescan", command_rescan },
 	{ "nested", command_nested },     { "given", command_given },
 	{ "exhaust", command_exhaust },   { "refused", command_refused },
-	{ "keep", command_keep },         { "steady", command_steady },
-	{ "hold", command_hold },         { "kept", command_kept },
-	{ "rounds", command_rounds },     { "hog", command_hog },
-	{ "bound", command_bound },       { "wild", command_wild },
+	{ "keep", command_keep },         { "sustain", command_sustain },
+	{ "steady", command_steady },     { "hold", command_hold },
+	{ "kept", command_kept },         { "rounds", command_rounds },
+	{ "hog", command_hog },           { "bound", command_bound },
+	{ "wild", command_wild },         { "more", command_more },
+	{ "enough", command_enough },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */

@@ -3,7 +3,7 @@
  * One of several guests that share a device: what it does in the background while others do theirs,
  * and what it tries.
  *
- *	steady QUEUE &	copies and looks at the data until it is told to end
+ *	sustain QUEUE &	copies and looks at the data until it is told to end
  *	kept N			that it has done N more rounds; "kept end" ends it
  *	rounds N QUEUE		that many rounds and no more
  *	hog N &			processes on queues 0 to N - 1 that always have all in flight
@@ -154,7 +154,7 @@ static const char *one_round(struct worker *w, uint64_t i)
 	return why ?: mark_lost(w);
 }
 
-int command_steady(int argc, char **argv)
+int command_sustain(int argc, char **argv)
 {
 	struct kept *kept = kept_map();
 	static struct worker w;
