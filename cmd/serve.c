@@ -45,7 +45,7 @@ static void print_args(const struct machine *m, char **args, const char *memory)
 		char *plug = machine_plug(m, (unsigned int)i);
 
 		if (plug)
-			printf("# plug in, by QMP: {\"execute\":\"device_add\",\"arguments\":%s}\n",
+			printf("# plug in by QMP: {\"execute\":\"device_add\",\"arguments\":%s}\n",
 			       plug);
 		free(plug);
 	}

@@ -218,6 +218,8 @@ static void the_ssdt_reads_the_bus_of_each_port(void **state)
 			assert_int_equal(count(t, n, pb), 2);
 		}
 		assert_int_equal(count(t, n, "VP08"), 0);
+		/* None of them is there for the guest: Name (_STA, Zero). */
+		assert_int_equal(count(t, n, "STA"), nr);
 		/* The last thing that it does. */
 		assert_memory_equal(t + n - 24 * nr, store, sizeof(store) - 1);
 	}
