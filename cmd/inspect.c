@@ -594,12 +594,16 @@ static void show_faults(struct out *o, const json_t *root)
 
 static void show(struct out *o, const json_t *root)
 {
-	const json_t *stats = json_object_get(root, "stats"), *devices, *d;
+	const json_t *stats = json_object_get(root, "stats"), *ports, *devices, *d;
 	const json_t *memory = json_object_get(root, "memory");
 	size_t i;
 
 	show_unit(o, root);
 	show_registers(o, json_object_get(root, "registers"));
+	ports = json_object_get(root, "ports");
+	json_array_foreach(ports, i, d)
+		heading(o, "Port %s: bus %s behind it%s", TEXT(d, "slot"), TEXT(d, "bus"),
+			is_true(d, "bus_told") ? "" : ", if the guest's firmware counts as usual");
 	devices = json_object_get(root, "devices");
 	json_array_foreach(devices, i, d) show_device(o, d);
 	show_faults(o, root);

@@ -21,8 +21,8 @@ static void print_help(void)
 	       "or later. Goes on when the VM ends: the next one may come. SIGINT or SIGTERM ends\n"
 	       "it.\n\n"
 	       "%s"
-	       "  --vms N                serve so many VMs (1 to 16), each with a unit and devices\n"
-	       "                         of its own, in DIR/vm0, DIR/vm1 and so on\n"
+	       "  --vms N                serve so many VMs (1 to 16), each with a unit and\n"
+	       "                         devices of its own, in DIR/vm0, DIR/vm1 and so on\n"
 	       "  --shared-device dsa[,OPT...]\n"
 	       "                         one DSA device for all of them: each VM has a function\n"
 	       "                         with an equal part of its queues and entries\n"
@@ -57,7 +57,7 @@ static void print_args(const struct machine *m, char **args, const char *memory)
 		char *plug = machine_plug(m, (unsigned int)i);
 
 		if (plug)
-			printf("# plug in, by QMP: {\"execute\":\"device_add\",\"arguments\":%s}\n",
+			printf("# plug in by QMP: {\"execute\":\"device_add\",\"arguments\":%s}\n",
 			       plug);
 		free(plug);
 	}

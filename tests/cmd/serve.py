@@ -82,7 +82,7 @@ def ports_are_there_and_what_goes_behind_them_is_told_apart():
 			assert stat.S_ISSOCK(os.stat(x["socket"]["path"]).st_mode)
 	with tool.folder() as d, _serve(d, "--device", "dsa,port=05.0") as r:
 		text = r.until("dsa0.sock\"}}}\n")
-		line = [l for l in text.splitlines() if l.startswith("# plug in, by QMP: ")]
+		line = [l for l in text.splitlines() if l.startswith("# plug in by QMP: ")]
 		assert json.loads(line[0].split(": ", 1)[1])["execute"] == "device_add"
 
 

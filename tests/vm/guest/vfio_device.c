@@ -78,7 +78,10 @@ void vfio_open(struct vfio_device *v, const char *bdf)
 		give_up("VFIO_GROUP_SET_CONTAINER");
 	if (ioctl(v->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
 		give_up("VFIO_SET_IOMMU");
-	v->device = ioctl(v->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	/* The group is there before the device is in it. */
+	do {
+		v->device = ioctl(v->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	} while (v->device < 0 && errno == ENODEV && now_ms() < end);
 	if (v->device < 0)
 		give_up("VFIO_GROUP_GET_DEVICE_FD");
 	if (ioctl(v->device, VFIO_DEVICE_GET_INFO, &info))
