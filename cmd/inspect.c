@@ -483,7 +483,9 @@ static void show_binds(struct out *o, const json_t *device)
 
 		printf("    %s%s -> host PASID %s  %s, domain id %s%s\n",
 		       without ? "requests without PASID" : "PASID ",
-		       without ? "" : TEXT(e, "guest_pasid"), TEXT(e, "host_pasid"),
+		       without ? "" : TEXT(e, "guest_pasid"),
+		       without && is_true(device, "shared") ? TEXT(device, "default_pasid")
+							    : TEXT(e, "host_pasid"),
 		       TEXT(e, "type"), TEXT(e, "domain_id"),
 		       is_true(e, "fpd") ? ", faults not recorded" : "");
 	}
