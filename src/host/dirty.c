@@ -3,7 +3,7 @@
  * Which pages of a VM were written: dirty bits of a domain's second stage (VT-d 5.10, SSADE), read
  * and cleared by whoever copies the VM elsewhere.
  *
- *	a device writes --> walk sets D in the leaf --> cached: later writes set nothing
+ *	a device writes --> walk sets D in the leaf (VTD-SS-20) --> cached: later writes set nothing
  *	read and clear  --> D of the leaf clear --> every cache forgets --> drain
  *
  * A write through a cache between the clearing and the drain leaves no new bit. It needs none: the
