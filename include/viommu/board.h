@@ -72,8 +72,8 @@ struct viommu_board_config {
 	uint32_t reserved2;
 	/*
 	 * The guest's firmware switched the unit's BAR 0 on: this is where the registers are, and
-	 * what viommu_board_dmar() has to say. On the thread of that configuration write. May be
-	 * NULL.
+	 * what viommu_board_dmar() has to say. On the thread of that configuration write, or of
+	 * viommu_board_load() if it was on when that state was saved. May be NULL.
 	 */
 	void *ctx;
 	void (*placed)(void *ctx, uint64_t registers);

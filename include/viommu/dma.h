@@ -7,8 +7,9 @@
  * bytes at once; nothing is copied that a permission or an invalidation forbids.
  *
  * Results. 0: all bytes done. VIOMMU_FAULTED: res->fault says why, res->done how many bytes were
- * done before it. -EAGAIN: only with VIOMMU_DMA_NO_WAIT: a page request is open; repeat the access
- * after it was answered. -EINVAL: bad argument.
+ * done before it. -EAGAIN: only with VIOMMU_DMA_NO_WAIT, or while the device's function is paused
+ * (viommu_pci_pausing()): a page request is open; repeat the access after it was answered, or in a
+ * later run; res->done says how many bytes were done. -EINVAL: bad argument.
  *
  * Synchronisation: one object belongs to one thread at a time; any number of objects work at once,
  * with each other and with every call of viommu/host.h. A span from viommu_dma_translate() may be

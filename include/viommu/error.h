@@ -14,7 +14,8 @@
  *	EDQUOT		the owner's quota is used up
  *	ERANGE		beyond what this domain or host can address
  *	EAGAIN		not now: repeat after the event that the function names
- *	ENOTSUP		this host cannot do it (the kernel's internal 524, ENOTSUPP, becomes this one)
+ *	ENOTSUP		this host, domain or device model cannot do it (the kernel's internal 524,
+ *			ENOTSUPP, becomes this one)
  *	ENOMEM		an allocation failed; nothing was changed
  *	EOVERFLOW	a counter is at its end
  *	ENXIO		a file is shorter than what was asked of it

@@ -39,6 +39,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bits.h"
+#include "board/state.h"
 #include "dev/pci.h"
 
 #define UNIT_SID_DEFAULT VIOMMU_SID(0, 4, 0)
@@ -343,6 +344,11 @@ static void unit_control(void *ctx, uint32_t changed)
 	board->placed(board->placed_ctx, ((uint32_t)bar[0] | (uint32_t)bar[1] << 8 |
 					  (uint32_t)bar[2] << 16 | (uint32_t)bar[3] << 24) &
 						 ~(UNIT_BAR_BYTES - 1));
+}
+
+void viommu__board_restored(struct viommu_board *board)
+{
+	unit_control(board, VIOMMU_PCI_MEMORY);
 }
 
 static int unit_new(struct viommu_board *board)

@@ -21,6 +21,7 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/state.h"
+#include "board/state.h"
 #include "dev/state.h"
 #include "guest/state.h"
 #include "host/state.h"
@@ -273,8 +274,10 @@ int viommu_board_load(struct viommu_board *board, const void *state, size_t byte
 		reset(board);
 		parts_load(board, &in);
 	}
-	if (!reason.err)
+	if (!reason.err) {
+		viommu__board_restored(board);
 		return 0;
+	}
 	reset(board);
 	viommu_board_resume(board);
 	return reason.err;

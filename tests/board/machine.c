@@ -42,8 +42,17 @@ static void listen(struct machine *m)
 	viommu_pci_set_vmm(m->pci, &dsa);
 }
 
+static void on_placed(void *ctx, uint64_t registers)
+{
+	struct machine *m = ctx;
+
+	m->placed = registers;
+}
+
 void machine_board_new(struct machine *m)
 {
+	m->config.board.ctx = m;
+	m->config.board.placed = on_placed;
 	m->config.board.size = sizeof(m->config.board);
 	m->config.board.guest.size = sizeof(m->config.board.guest);
 	m->config.dsa.size = sizeof(m->config.dsa);

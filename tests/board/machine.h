@@ -43,6 +43,7 @@ struct machine {
 	unsigned int messages[256]; /* of the unit, by data */
 	unsigned int interrupts[16];
 	unsigned int moves;
+	uint64_t placed;
 };
 
 /* A machine with power on, then as its firmware and drivers leave it. */

@@ -54,7 +54,10 @@ static void registers_are_what_they_were(void **state)
 	open(&m);
 	for (i = 0; i < VIOMMU_GUEST_REGISTERS / 8; i++)
 		before[i] = unit_rd(&m, 8 * i, 8);
+	assert_int_equal(m.placed, MACHINE_BAR);
+	m.placed = 0;
 	machine_move(&m);
+	assert_int_equal(m.placed, MACHINE_BAR);
 	for (i = 0; i < VIOMMU_GUEST_REGISTERS / 8; i++)
 		assert_int_equal(unit_rd(&m, 8 * i, 8), before[i]);
 	assert_int_equal(cfg_rd(m.unit, 0x10, 4), MACHINE_BAR);

@@ -167,6 +167,15 @@ static void the_state_as_it_is_is_taken(void **state)
 	close_saved(&s);
 }
 
+/* What a load does first, before it touches anything. */
+static int opened(struct saved *s)
+{
+	struct viommu__state_why why = { .text = s->why, .size = sizeof(s->why) };
+	struct viommu_state_in in;
+
+	return viommu__state_open(&in, s->bytes, s->n, &why);
+}
+
 static void what_was_cut_is_refused(void **state)
 {
 	struct saved s = { 0 };
@@ -177,16 +186,18 @@ static void what_was_cut_is_refused(void **state)
 	save(&s, 0);
 	whole = s.bytes;
 	all = s.n;
-	for (n = 0; n < all; n += n < 4096 || n > all - 4096 ? 1 : 97) {
+	for (n = 0; n < all; n++) {
 		/* Exactly as much memory: reading beyond would be seen. */
 		copy = malloc(n ? n : 1);
 		assert_non_null(copy);
 		memcpy(copy, whole, n);
 		s.bytes = copy;
 		s.n = n;
-		assert_int_equal(load(&s), -EINVAL);
+		assert_int_equal(opened(&s), -EINVAL);
+		if (n % 256 == 0)
+			assert_int_equal(load(&s), -EINVAL);
 		/* Also if who cut it made it look whole. */
-		if (n >= 28) {
+		if (n >= 28 && (n < 400 || n > all - 400 || n % 61 == 0)) {
 			uint64_t length = n;
 
 			memcpy(copy + 16, &length, 8);
@@ -210,9 +221,9 @@ static void what_was_flipped_is_refused(void **state)
 	save(&s, 0);
 	for (i = 0; i < s.n; i++) {
 		s.bytes[i] ^= (uint8_t)(1u << i % 8);
-		assert_int_equal(viommu_board_load(s.m.board, s.bytes, s.n, NULL, 0), -EINVAL);
-		if (i % 512 == 0)
-			fresh(&s);
+		assert_int_equal(opened(&s), -EINVAL);
+		if (i % 256 == 0)
+			assert_int_equal(load(&s), -EINVAL);
 		s.bytes[i] ^= (uint8_t)(1u << i % 8);
 	}
 	assert_int_equal(load(&s), 0);
@@ -230,7 +241,7 @@ static void what_was_flipped_and_sealed_does_no_harm(void **state)
 	(void)state;
 	rng_init(&rng, "sealed");
 	save(&s, VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_INTREMAP);
-	for (k = test_scale(4000); k; k--) {
+	for (k = test_scale(2000); k; k--) {
 		uint8_t old, bit = (uint8_t)(1u << rng_below(&rng, 8));
 
 		i = rng_below(&rng, s.n - 4);
