@@ -49,7 +49,9 @@ struct viommu_server_config {
 	uint32_t max_maps; /* DMA maps of one client; 0 = 4096 */
 	/*
 	 * Bytes that may wait for a client that does not read, before it is disconnected; 0 = 1
-	 * MiB. At least one reply always fits.
+	 * MiB. At least one reply always fits. Interrupt messages (a device wrote to FEEx_xxxxh)
+	 * disconnect nobody: of two alike that wait one goes, and beyond half of it they are
+	 * dropped.
 	 */
 	uint32_t max_queued;
 	/*
@@ -79,9 +81,9 @@ struct viommu_server_function {
 	struct viommu_mem *mem;
 	/*
 	 * Whose DMA objects its workers get. NULL: the function has no workers. Functions of one
-	 * host are one VM: when the client goes that fills the memory, the functions without memory
-	 * are reset and their clients are let go, so that none of them meets the next VM's memory.
-	 * Borrowed.
+	 * host (and one .vm) are one VM: when the client goes that fills the memory, the functions
+	 * without memory are reset and their clients are let go, so that none of them meets the
+	 * next VM's memory. Borrowed.
 	 */
 	struct viommu_host *host;
 	void *ctx;
@@ -91,6 +93,13 @@ struct viommu_server_function {
 	 */
 	void (*connected)(void *ctx, struct viommu_pci *pci);
 	void (*disconnected)(void *ctx, struct viommu_pci *pci);
+	/* With several VMs on a host: which one (any pointer, compared only). */
+	const void *vm;
+	/*
+	 * Engines that it was added to (viommu/pci.h). Instead of workers of its own they run it:
+	 * one thread an engine, for all functions that name them. NULL: its own. Borrowed.
+	 */
+	struct viommu_pci_engines *engines;
 };
 
 /*

@@ -3,7 +3,7 @@
  * Which pages of a VM were written: dirty bits of a domain's second stage (VT-d 5.10, SSADE), read
  * and cleared by whoever copies the VM elsewhere.
  *
- *	a device writes --> walk sets D in the leaf --> cached: later writes set nothing
+ *	a device writes --> walk sets D in the leaf (VTD-SS-20) --> cached: later writes set nothing
  *	read and clear  --> D of the leaf clear --> every cache forgets --> drain
  *
  * A write through a cache between the clearing and the drain leaves no new bit. It needs none: the
@@ -115,7 +115,7 @@ static void region_merge(struct viommu_domain *dom, const struct viommu_mem_regi
 static void forget(struct viommu_domain *dom)
 {
 	gen_bump(dom->host, &dom->host->gens[dom->did].v);
-	viommu__devices_drop_all(dom->host);
+	viommu__devices_drop_all(dom->host, dom);
 	viommu__markers_drain(&dom->host->markers);
 }
 

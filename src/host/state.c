@@ -17,31 +17,37 @@
 void viommu__device_save(struct viommu_device *dev, const struct viommu__pasid_names *names,
 			 struct viommu_state_out *out)
 {
+	uint8_t failed;
 	uint32_t i;
 
+	/* Not under the lock: names are the unit's, which has a lock of its own before this one. */
 	viommu__section_begin(out, TAG, 1, 0);
 	pthread_mutex_lock(&dev->request_lock);
-	viommu_state_put_u8(out, dev->pri_off);
+	failed = dev->pri_off;
+	pthread_mutex_unlock(&dev->request_lock);
+	viommu_state_put_u8(out, failed);
 	for (i = 0; i < dev->max_requests; i++) {
-		const struct request *r = &dev->requests[i];
 		struct viommu_gp gp = { VIOMMU_NO_PASID };
+		struct request r;
 
-		if (r->state == REQUEST_FREE)
+		pthread_mutex_lock(&dev->request_lock);
+		r = dev->requests[i];
+		pthread_mutex_unlock(&dev->request_lock);
+		if (r.state == REQUEST_FREE)
 			continue;
-		VIOMMU_ASSERT(!r->waiters);
+		VIOMMU_ASSERT(!r.waiters);
 		/* It is nobody's any more: its bind is about to end. */
-		if (r->pasid != VIOMMU_NO_PASID &&
-		    names->to_guest(names->ctx, (struct viommu_hp){ r->pasid }, &gp))
+		if (r.pasid != VIOMMU_NO_PASID &&
+		    names->to_guest(names->ctx, (struct viommu_hp){ r.pasid }, &gp))
 			continue;
 		viommu_state_put_u16(out, (uint16_t)i);
-		viommu_state_put_u8(out, r->state);
-		viommu_state_put_u8(out, r->code);
-		viommu_state_put_u8(out, r->age);
-		viommu_state_put_u32(out, r->access);
+		viommu_state_put_u8(out, r.state);
+		viommu_state_put_u8(out, r.code);
+		viommu_state_put_u8(out, r.age);
+		viommu_state_put_u32(out, r.access);
 		viommu_state_put_u32(out, gp.v);
-		viommu_state_put_u64(out, r->addr);
+		viommu_state_put_u64(out, r.addr);
 	}
-	pthread_mutex_unlock(&dev->request_lock);
 	viommu__section_end(out);
 }
 
@@ -56,21 +62,21 @@ static bool group_good(const struct viommu_device *dev, uint32_t index, const st
 	       dev->flags & VIOMMU_DEVICE_PRI;
 }
 
-/* request_lock held. */
-static void group_put(struct viommu_device *dev, uint32_t index, const struct request *r)
+static void group_put(struct viommu_device *dev, uint32_t index, struct request r)
 {
-	struct record *rec = viommu__record(dev, r->pasid == VIOMMU_NO_PASID ? 0 : r->pasid);
+	struct record *rec = viommu__record(dev, r.pasid == VIOMMU_NO_PASID ? 0 : r.pasid);
 
-	dev->requests[index] = *r;
-	if (r->state == REQUEST_OPEN && rec && load_acquire(&rec->state) == RECORD_BOUND) {
+	if (r.state == REQUEST_OPEN && (!rec || load_acquire(&rec->state) != RECORD_BOUND)) {
+		r.state = REQUEST_ANSWERED;
+		r.code = VIOMMU_RESPONSE_INVALID;
+	}
+	pthread_mutex_lock(&dev->request_lock);
+	dev->requests[index] = r;
+	if (r.state == REQUEST_OPEN)
 		dev->open_requests++;
-		return;
-	}
-	if (r->state == REQUEST_OPEN) {
-		dev->requests[index].state = REQUEST_ANSWERED;
-		dev->requests[index].code = VIOMMU_RESPONSE_INVALID;
-	}
-	dev->unclaimed++;
+	else
+		dev->unclaimed++;
+	pthread_mutex_unlock(&dev->request_lock);
 }
 
 void viommu__device_load(struct viommu_device *dev, const struct viommu__pasid_names *names,
@@ -78,11 +84,14 @@ void viommu__device_load(struct viommu_device *dev, const struct viommu__pasid_n
 {
 	struct viommu_state_in s;
 	int64_t last = -1;
+	uint8_t failed;
 
 	if (!viommu__section_get(in, TAG, 1, &s))
 		return;
+	failed = viommu_state_get_u8(&s) & 1;
 	pthread_mutex_lock(&dev->request_lock);
-	dev->pri_off = !!viommu_state_get_u8(&s);
+	dev->pri_off = failed;
+	pthread_mutex_unlock(&dev->request_lock);
 	while (viommu__state_ok(in) && viommu_state_left(&s) >= GROUP_BYTES) {
 		uint32_t index = viommu_state_get_u16(&s);
 		struct request r = { .state = viommu_state_get_u8(&s) };
@@ -104,8 +113,7 @@ void viommu__device_load(struct viommu_device *dev, const struct viommu__pasid_n
 			break;
 		}
 		r.pasid = hp.v;
-		group_put(dev, index, &r);
+		group_put(dev, index, r);
 	}
-	pthread_mutex_unlock(&dev->request_lock);
 	viommu__section_done(&s);
 }

@@ -158,7 +158,7 @@ int viommu__port_adopt_client(struct viommu__port *port, const struct viommu__sa
 	port->age = saved->age;
 	port->calls = saved->calls;
 	port->server->clients++;
-	err = viommu__pool_start(port);
+	err = viommu__pool_start(port->pool);
 	if (!err)
 		err = adopt_buffers(port, saved);
 	if (!err)

@@ -48,7 +48,8 @@ static void end_vm(struct viommu__port *port)
 		return;
 	list_for_each_entry(other, &port->server->ports, node) {
 		if (other == port || other->client.fd < 0 || other->function.mem ||
-		    other->function.host != port->function.host)
+		    other->function.host != port->function.host ||
+		    other->function.vm != port->function.vm)
 			continue;
 		viommu__port_finish(other, "its VM's memory went");
 		viommu_pci_reset(other->function.pci);
@@ -68,6 +69,7 @@ static void hang_up(struct viommu__port *port)
 	port->open = false;
 	viommu__irqs_clear(&port->irqs);
 	viommu__out_free(&port->out);
+	memset(port->recent, 0, sizeof(port->recent));
 	pthread_mutex_unlock(&port->lock);
 	port->shunned |= !viommu__socket_end(fd);
 	if (port->unmask.fd >= 0) {
@@ -252,7 +254,7 @@ static int greet(struct viommu__port *port, int fd)
 {
 	int err;
 
-	err = viommu__pool_start(port);
+	err = viommu__pool_start(port->pool);
 	if (err)
 		return err;
 	port->in = viommu__alloc(SERVER_IN_BYTES);
@@ -322,6 +324,16 @@ bool viommu__port_hang_up_broken(struct viommu__port *port)
 
 void viommu__port_tick(struct viommu__port *port)
 {
+	uint32_t unsaid;
+
+	pthread_mutex_lock(&port->lock);
+	unsaid = port->unsaid;
+	port->unsaid = 0;
+	pthread_mutex_unlock(&port->lock);
+	if (unsaid)
+		viommu__server_log(port->server, VIOMMU_SERVER_WARNING,
+				   "%s: %u interrupt messages were dropped: too many wait",
+				   port->socket.path, unsaid);
 	if (port->client.fd < 0 || port->negotiated || ++port->age <= SERVER_PATIENCE)
 		return;
 	port->server->errors++;
@@ -330,6 +342,33 @@ void viommu__port_tick(struct viommu__port *port)
 }
 
 /* ---- What the function wants: struct viommu_pci_vmm, any thread */
+
+/*
+ * May an interrupt message be put? A guest can make its devices write them without end, and its
+ * client may be slow: neither costs memory or the connection. One that waits already, none of it
+ * sent, stands for a second like it: an interrupt that is pending stays one. More different ones
+ * than fill half of what may wait are dropped: a reply always has room. Under port.lock.
+ */
+static bool message_wanted(struct viommu__port *port, uint64_t addr, uint32_t data)
+{
+	struct viommu__out *out = &port->out;
+	size_t waiting = out->to - out->from, limit = port->server->config.max_queued;
+	struct viommu__recent *r;
+	unsigned int i;
+
+	for (i = 0; i < SERVER_RECENT; i++) {
+		r = &port->recent[i];
+		if (r->valid && r->addr == addr && r->data == data && r->at >= out->sent)
+			return false;
+	}
+	if (waiting > min_u64(limit / 2, limit - VFU_MAX_MESSAGE)) {
+		port->unsaid++;
+		return false;
+	}
+	r = &port->recent[port->next_recent++ % SERVER_RECENT];
+	*r = (struct viommu__recent){ addr, out->sent + waiting, data, true };
+	return true;
+}
 
 /* A DMA write of four bytes: the only one that an interrupt controller takes as one interrupt. */
 static void message(void *ctx, uint64_t addr, uint32_t data)
@@ -347,7 +386,7 @@ static void message(void *ctx, uint64_t addr, uint32_t data)
 	viommu__vfu_put64(bytes + VFU_HEADER + 8, sizeof(data));
 	viommu__vfu_put32(bytes + VFU_HEADER + 16, data);
 	pthread_mutex_lock(&port->lock);
-	if (port->open) {
+	if (port->open && message_wanted(port, addr, data)) {
 		fetch_add_relaxed(&port->server->interrupts, 1);
 		viommu__out_put(port, bytes, sizeof(bytes), NULL, 0);
 		viommu__out_send(port);
@@ -360,7 +399,7 @@ static void kick(void *ctx)
 	struct viommu__port *port = ctx;
 
 	if (port->config->workers)
-		viommu__pool_kick(&port->pool);
+		viommu__pool_kick(port->pool);
 	else if (!xchg(&port->kicked, 1))
 		viommu__server_wake(port->server);
 }
@@ -382,9 +421,8 @@ void viommu__port_run(struct viommu__port *port)
 
 static void port_destroy(struct viommu__port *port)
 {
+	viommu__pool_put(port->pool);
 	viommu__irqs_free(&port->irqs);
-	pthread_cond_destroy(&port->pool.cond);
-	pthread_mutex_destroy(&port->pool.lock);
 	pthread_mutex_destroy(&port->lock);
 	viommu__free(port);
 }
@@ -438,8 +476,9 @@ int viommu__port_new(struct viommu_server *server, const struct viommu_server_fu
 	port->maps.max = server->config.max_maps;
 	list_init(&port->runnable);
 	pthread_mutex_init(&port->lock, NULL);
-	viommu__pool_init(&port->pool);
 	err = viommu__irqs_new(&port->irqs, port->config);
+	if (!err)
+		err = viommu__pool_get(server, function, &port->pool);
 	if (!err)
 		err = port_socket(port, &saved);
 	if (err) {
@@ -470,8 +509,10 @@ void viommu__port_free(struct viommu__port *port)
 		viommu__port_leave(port);
 	if (port->client.fd >= 0)
 		hang_up(port);
-	viommu__pool_stop(&port->pool);
+	/* First, since a kick of it would go to the pool. */
 	viommu_pci_set_vmm(port->function.pci, &nobody);
+	viommu__pool_put(port->pool);
+	port->pool = NULL;
 	viommu__server_unwatch(port->server, &port->listener);
 	viommu__socket_close(&port->socket);
 	port_destroy(port);

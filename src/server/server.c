@@ -279,6 +279,7 @@ int viommu_server_new(const struct viommu_server_config *config, struct viommu_s
 	server->timer.fd = -1;
 	server->signaler.fd = -1;
 	list_init(&server->ports);
+	list_init(&server->pools);
 	list_init(&server->controls);
 	list_init(&server->runnable);
 	viommu__control_init(server);
@@ -318,7 +319,7 @@ int viommu_server_add(struct viommu_server *server, const struct viommu_server_f
 
 	if (function->size != sizeof(*function) || !function->pci || !function->path)
 		return -EINVAL;
-	if (viommu_pci_config(function->pci)->workers && !function->host)
+	if ((viommu_pci_config(function->pci)->workers || function->engines) && !function->host)
 		return -EINVAL;
 	err = viommu__port_new(server, function, &port);
 	if (err)
@@ -344,13 +345,16 @@ void viommu_server_stats(struct viommu_server *server, struct viommu_server_stat
 		.errors = server->errors,
 		.interrupts = load_relaxed(&server->interrupts),
 	};
+	struct viommu__pool *pool;
 	struct viommu__port *port;
 
 	list_for_each_entry(port, &server->ports, node) {
 		stats.functions++;
 		stats.maps += port->maps.nr;
-		stats.workers += port->pool.nr;
-		viommu__pool_stats(&port->pool, &stats.dma);
+	}
+	list_for_each_entry(pool, &server->pools, node) {
+		stats.workers += pool->nr;
+		viommu__pool_stats(pool, &stats.dma);
 	}
 	/* A caller of an older header has less room. */
 	memcpy(out, &stats, min_u64(out->size, sizeof(stats)));

@@ -71,6 +71,18 @@ struct viommu__out {
 	size_t from;
 	size_t to;
 	size_t room;
+	uint64_t sent; /* bytes ever */
+};
+
+/* Interrupt messages that wait, of which a second like it would say nothing more. */
+#define SERVER_RECENT 16u
+
+/* An interrupt message that was put, and how many bytes had been put before it. */
+struct viommu__recent {
+	uint64_t addr;
+	uint64_t at;
+	uint32_t data;
+	bool valid;
 };
 
 struct viommu__irqs {
@@ -80,7 +92,14 @@ struct viommu__irqs {
 	bool masked; /* by its own signal, until the client unmasks it; or by the client */
 };
 
+/* Threads of a function, or of engines that several functions share. */
 struct viommu__pool {
+	struct list node; /* of the server's */
+	struct viommu_host *host;
+	struct viommu_pci *pci;             /* NULL: */
+	struct viommu_pci_engines *engines; /* these */
+	uint32_t threads;                   /* when it has started */
+	uint32_t users;                     /* ports */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	uint64_t kicks;    /* atomic: a worker that saw this many has done what they were for */
@@ -132,6 +151,9 @@ struct viommu__port {
 
 	pthread_mutex_t lock;
 	struct viommu__out out;
+	struct viommu__recent recent[SERVER_RECENT];
+	uint32_t next_recent;
+	uint32_t unsaid; /* messages that were dropped, until the log says so */
 	struct viommu__irqs irqs;
 	bool broken;     /* atomic, set under lock: can't go on, the loop is to close it */
 	bool writing;    /* EPOLLOUT is on */
@@ -139,7 +161,7 @@ struct viommu__port {
 	const char *why; /* it is broken */
 
 	uint32_t kicked; /* atomic; a function without workers has something to do */
-	struct viommu__pool pool;
+	struct viommu__pool *pool;
 };
 
 struct viommu__control {
@@ -179,6 +201,7 @@ struct viommu_server {
 	uint32_t stop;  /* atomic */
 	uint64_t turn_ns;
 	struct list ports;
+	struct list pools;
 	struct list controls;
 	struct list runnable;
 	struct viommu__control_client control_client[SERVER_CONTROLS];
@@ -311,11 +334,14 @@ int viommu__irqs_adopt(struct viommu__port *port, const struct viommu__saved_por
 
 /* ---- workers.c */
 
-/* 0 or -errno; what was started is ended by _stop(). */
-int viommu__pool_start(struct viommu__port *port);
+/* The pool that works for a function: one of its own, or that of its engines. 0 or -errno. */
+int viommu__pool_get(struct viommu_server *server, const struct viommu_server_function *function,
+		     struct viommu__pool **out);
+/* The last who leaves it ends its threads. NULL is allowed. */
+void viommu__pool_put(struct viommu__pool *pool);
+/* 0 or -errno; once started it goes on to its end. */
+int viommu__pool_start(struct viommu__pool *pool);
 void viommu__pool_kick(struct viommu__pool *pool);
-void viommu__pool_init(struct viommu__pool *pool);
-void viommu__pool_stop(struct viommu__pool *pool);
 /* Adds what its workers have counted. */
 void viommu__pool_stats(const struct viommu__pool *pool, struct viommu_dma_stats *sum);
 

@@ -73,7 +73,9 @@ static void look(struct rig *r, uint32_t flags)
 	assert_int_equal(viommu_domain_dirty_read(r->w.dom, 0, WORLD_BYTES, flags, r->bitmap), 0);
 }
 
-/* Every page that changed is named; of data pages no other than those that were written. */
+/*
+ * VTD-SS-20: every page that changed is named; of data pages no other than those that were written.
+ */
 static void check(struct rig *r)
 {
 	uint64_t i, first = r->data / 4096;

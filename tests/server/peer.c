@@ -208,7 +208,11 @@ static int toy_new(struct rig *rig, struct toy *toy, const struct rig_config *co
 	toy->rig = rig;
 	snprintf(name, sizeof(name), "%u.sock", n);
 	rig_path(rig, name, toy->path, sizeof(toy->path));
+	f.engines = rig->engines;
+	f.vm = config->vms ? toy : NULL;
 	err = viommu_pci_new(&pc, &toy->pci, NULL);
+	if (!err && rig->engines)
+		err = viommu_pci_engines_add(rig->engines, toy->pci);
 	if (!err && rig->host) {
 		err = viommu_device_new(rig->host, &dc, &toy->dev);
 		if (!err) {
@@ -251,6 +255,8 @@ int rig_try(struct rig *rig, const struct rig_config *config)
 		if (!err)
 			err = viommu_domain_new(rig->host, rig->mem, NULL, &rig->domain);
 	}
+	if (!err && config->engines)
+		err = viommu_pci_engines_new(config->engines, rig->ports, &rig->engines);
 	for (i = 0; i < rig->ports && !err; i++)
 		err = toy_new(rig, &rig->toy[i], config, i);
 	if (err)
@@ -269,10 +275,13 @@ void rig_close(struct rig *rig)
 
 	viommu_server_free(rig->server);
 	for (i = 0; i < RIG_PORTS; i++) {
+		if (rig->toy[i].pci && rig->engines)
+			viommu_pci_engines_remove(rig->engines, rig->toy[i].pci);
 		if (rig->toy[i].pci)
 			viommu_pci_attach(rig->toy[i].pci, NULL, NULL, NULL);
 		viommu_pci_free(rig->toy[i].pci);
 	}
+	viommu_pci_engines_free(rig->engines);
 	viommu_host_free(rig->host);
 	viommu_mem_free(rig->mem);
 	/* Every socket is gone, or this fails. */

@@ -54,6 +54,8 @@ struct toy {
 struct rig_config {
 	unsigned int ports;   /* 0 = 1 */
 	unsigned int workers; /* of each function; then it has a host, too */
+	unsigned int engines; /* that all functions share instead */
+	bool vms;             /* each function is a VM of its own, though not its memory */
 	bool no_mem;
 	struct viommu_server_config server;
 	/* Takes the place of that rig: its folder, which becomes ours by rig_inherit(). */
@@ -67,6 +69,7 @@ struct rig {
 	struct viommu_mem *mem;
 	struct viommu_host *host;
 	struct viommu_domain *domain;
+	struct viommu_pci_engines *engines;
 	unsigned int ports;
 	struct toy toy[RIG_PORTS];
 	unsigned int ticks;
