@@ -3,6 +3,7 @@
  * A server is replaced while its clients are connected: in the middle of everything that can be
  * half done, several times, and by one that fails at each step.
  */
+#include "server/closer.h"
 #include "server/relay.h"
 
 #include <poll.h>
@@ -534,6 +535,53 @@ static void what_cant_be_handed_over_is_refused_with_the_reason(void **state)
 	end(&relay, &peer);
 }
 
+/* The state is right, and one of its descriptors is something else. */
+static void a_descriptor_of_another_kind_is_refused(void **state)
+{
+	int memfd = memory_fd(RAM_BYTES), vector = event_fd(), unmask = event_fd(), wrong[4];
+	unsigned int at, kind, nr = 1, right = 0;
+	struct relay relay;
+	struct peer peer;
+	bool same;
+	int err;
+
+	(void)state;
+	start(&relay, &peer, NULL);
+	peer_enable(&peer);
+	peer_msix(&peer, &vector, 1);
+	assert_int_equal(peer_irqs(&peer, 0x14, VFU_INTX, 0, 1, &unmask, 1), 0);
+	assert_int_equal(peer_map(&peer, 0, RAM_BYTES, 3, memfd, 0), 0);
+	assert_int_equal(pipe(wrong), 0);
+	wrong[2] = vector;
+	wrong[3] = memfd;
+	for (at = 0; at < nr; at++) {
+		for (kind = 0; kind < 4; kind++) {
+			relay_start(&relay);
+			assert_int_equal(relay_ask(&relay), 0);
+			nr = relay.h->nr_fds;
+			same = (kind == 2 && viommu__fd_is_eventfd(relay.h->fds[at])) ||
+			       (kind == 3 && viommu__fd_is_memory(relay.h->fds[at]));
+			right += same;
+			assert_true(dup2(wrong[kind], relay.h->fds[at]) >= 0);
+			err = relay_add(&relay);
+			assert_int_equal(err, same ? 0 : -EINVAL);
+			relay_give_up(&relay);
+			assert_int_equal(close(peer_dial(relay.path)), 0);
+			relay_stop(&relay);
+			goes_on(&relay, &peer, memfd, vector);
+		}
+	}
+	/* Two listeners, a connection, a file, and what the client gave. */
+	assert_int_equal(nr, 6);
+	assert_int_equal(right, 3);
+	end(&relay, &peer);
+	close(wrong[0]);
+	close(wrong[1]);
+	close(memfd);
+	close(vector);
+	close(unmask);
+}
+
 static void a_server_without_its_leave_is_not_replaced(void **state)
 {
 	struct viommu_server_handover_ops bad = { .size = sizeof(bad) };
@@ -768,6 +816,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(one_that_fails_at_any_step_leaves_the_other_serving),
 	cmocka_unit_test(one_that_is_silent_is_not_waited_for),
 	cmocka_unit_test(what_cant_be_handed_over_is_refused_with_the_reason),
+	cmocka_unit_test(a_descriptor_of_another_kind_is_refused),
 	cmocka_unit_test(a_server_without_its_leave_is_not_replaced),
 	cmocka_unit_test(dma_by_messages_is_cancelled_and_its_late_reply_meets_nobody),
 	cmocka_unit_test(work_goes_on_in_the_next_server),
