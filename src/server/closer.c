@@ -77,9 +77,14 @@ bool viommu__fd_close(int fd)
 	return false;
 }
 
+uint32_t viommu__fd_closing(void)
+{
+	return load_acquire(&closers);
+}
+
 bool viommu__fd_close_busy(void)
 {
-	return load_relaxed(&closers) >= CLOSERS_MAX;
+	return viommu__fd_closing() >= CLOSERS_MAX;
 }
 
 bool viommu__socket_end(int fd)

@@ -10,12 +10,15 @@
 #define VIOMMU_SERVER_CLOSER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Files in memory, of no process and no network: memfd_create(2), tmpfs, hugetlbfs. */
 bool viommu__fd_is_memory(int fd);
 bool viommu__fd_is_eventfd(int fd);
 /* False: it might not end, so a thread does it. */
 bool viommu__fd_close(int fd);
+/* How many such threads there are. */
+uint32_t viommu__fd_closing(void);
 /* So many do not end: take no more of whoever brings such ones. */
 bool viommu__fd_close_busy(void);
 /*

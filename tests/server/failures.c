@@ -19,7 +19,7 @@ static char *no_answer(void *ctx, const char *line)
 static void a_server_without_memory_is_made_whole_or_not_at_all(void **state)
 {
 	long live = viommu__alloc_live(), n;
-	unsigned int fds = open_fds();
+	unsigned int fds = settled_fds();
 	struct rig rig;
 	char path[64];
 	int err, done;
@@ -37,7 +37,7 @@ static void a_server_without_memory_is_made_whole_or_not_at_all(void **state)
 			done = !viommu__alloc_fail_done();
 		}
 		assert_int_equal(viommu__alloc_live(), live);
-		assert_int_equal(open_fds(), fds);
+		assert_fds(fds);
 		if (done)
 			break;
 		assert_int_equal(err, -ENOMEM);
@@ -95,7 +95,7 @@ static void a_client_without_memory_gets_an_error_or_the_end(void **state)
 		efds[i] = event_fd();
 	rig_open(&rig, &(struct rig_config){ .ports = 2 });
 	live = viommu__alloc_live();
-	fds = open_fds();
+	fds = settled_fds();
 	for (n = 1;; n++) {
 		viommu__alloc_fail_nth(n);
 		err = life(&rig, memfd, efds, &ended);
@@ -108,7 +108,7 @@ static void a_client_without_memory_gets_an_error_or_the_end(void **state)
 		/* Whatever it was, it is gone with the client. */
 		if (!ended)
 			assert_int_equal(viommu__alloc_live(), live);
-		assert_int_equal(open_fds(), fds);
+		assert_fds(fds);
 		assert_int_equal(viommu_mem_next(rig.mem, 0, &r), -ENOENT);
 		assert_int_equal(rig.toy[0].connected, rig.toy[0].disconnected);
 		/* And there is no trace in the next one. */
@@ -138,7 +138,7 @@ static void workers_are_all_there_or_the_client_is_refused(void **state)
 	for (n = 1;; n++) {
 		rig_open(&rig, &(struct rig_config){ .workers = 3 });
 		live = viommu__alloc_live();
-		fds = open_fds();
+		fds = settled_fds();
 		viommu__alloc_fail_nth(n);
 		peer_open(&peer, &rig, 0);
 		done = !viommu__alloc_fail_done();
@@ -148,7 +148,7 @@ static void workers_are_all_there_or_the_client_is_refused(void **state)
 			assert_int_equal(stats.workers == 0 || stats.workers == 3, 1);
 			assert_int_equal(rig.toy[0].connected, 0);
 			peer_close(&peer);
-			assert_int_equal(open_fds(), fds);
+			assert_fds(fds);
 			if (!stats.workers)
 				assert_int_equal(viommu__alloc_live(), live);
 			peer_open(&peer, &rig, 0);

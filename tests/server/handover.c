@@ -38,7 +38,7 @@ static void end(struct relay *relay, struct peer *peer)
 static void qemu_goes_on_with_the_next_server(void **state)
 {
 	struct viommu_server_stats before = { .size = sizeof(before) }, after = before;
-	unsigned int fds = open_fds(), i;
+	unsigned int fds = settled_fds(), i;
 	int memfd, efd, vector[2];
 	struct viommu_mem_region r;
 	struct relay relay;
@@ -95,7 +95,7 @@ static void qemu_goes_on_with_the_next_server(void **state)
 	close(efd);
 	for (i = 0; i < 2; i++)
 		close(vector[i]);
-	assert_int_equal(open_fds(), fds);
+	assert_fds(fds);
 }
 
 static void put_access(uint8_t p[16], uint64_t offset, uint32_t count)
@@ -250,7 +250,7 @@ static void descriptors_belong_to_a_message_that_is_not_whole(void **state)
 	const struct viommu__vfu_header irqs = { .id = 10,
 						 .command = VFU_SET_IRQS,
 						 .size = VFU_HEADER + 20 };
-	unsigned int fds = open_fds(), round;
+	unsigned int fds = settled_fds(), round;
 	int memfd = memory_fd(RAM_BYTES), vector[4], i;
 	uint8_t p[VFU_HEADER + 32], q[VFU_HEADER + 20];
 	struct viommu_mem_region r;
@@ -307,7 +307,7 @@ static void descriptors_belong_to_a_message_that_is_not_whole(void **state)
 	close(memfd);
 	for (i = 0; i < 4; i++)
 		close(vector[i]);
-	assert_int_equal(open_fds(), fds);
+	assert_fds(fds);
 }
 
 static void a_level_stays_and_is_signalled_once(void **state)
@@ -418,7 +418,7 @@ static void one_that_fails_at_any_step_leaves_the_other_serving(void **state)
 	peer_enable(&peer);
 	peer_msix(&peer, &vector, 1);
 	assert_int_equal(peer_map(&peer, 0, RAM_BYTES, 3, memfd, 0), 0);
-	fds = open_fds();
+	fds = settled_fds();
 	for (step = 0; step < 5; step++) {
 		relay_start(&relay);
 		switch (step) {
@@ -448,7 +448,7 @@ static void one_that_fails_at_any_step_leaves_the_other_serving(void **state)
 		assert_int_equal(close(peer_dial(relay.path)), 0);
 		relay_stop(&relay);
 		goes_on(&relay, &peer, memfd, vector);
-		assert_int_equal(open_fds(), fds);
+		assert_fds(fds);
 	}
 	relay_replace(&relay, &peer);
 	end(&relay, &peer);
@@ -775,7 +775,7 @@ static void one_without_memory_gives_up_and_the_next_succeeds(void **state)
 	peer_enable(&peer);
 	peer_msix(&peer, &vector, 1);
 	assert_int_equal(peer_map(&peer, 0, RAM_BYTES, 3, memfd, 0), 0);
-	fds = open_fds();
+	fds = settled_fds();
 	live = viommu__alloc_live();
 	for (n = 1; !done; n++) {
 		relay_start(&relay);
@@ -794,7 +794,7 @@ static void one_without_memory_gives_up_and_the_next_succeeds(void **state)
 		relay_stop(&relay);
 		rig_settle(relay.now);
 		goes_on(&relay, &peer, memfd, vector);
-		assert_int_equal(open_fds(), fds);
+		assert_fds(fds);
 		assert_int_equal(viommu__alloc_live(), live);
 	}
 	assert_true(n > 20);

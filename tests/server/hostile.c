@@ -31,7 +31,7 @@ static void two_open(struct two *two, const struct rig_config *config)
 	peer_open(&two->good, &two->rig, 1);
 	assert_int_equal(peer_version(&two->good, NULL), 0);
 	peer_open(&two->bad, &two->rig, 0);
-	two->fds = open_fds();
+	two->fds = settled_fds();
 }
 
 static void two_good(struct two *two)
@@ -56,11 +56,11 @@ static void two_gone(struct two *two)
 	assert_int_equal(stats.clients, 1);
 	assert_int_equal(stats.maps, 0);
 	/* The server's end of it. */
-	assert_int_equal(open_fds(), two->fds - 1);
+	assert_fds(two->fds - 1);
 	two_good(two);
 	close(two->bad.fd);
 	peer_open(&two->bad, &two->rig, 0);
-	assert_int_equal(open_fds(), two->fds);
+	assert_fds(two->fds);
 	assert_int_equal(two->rig.toy[0].connected, gone + 1);
 }
 
@@ -211,16 +211,16 @@ static void descriptors_where_none_belong_are_refused_and_closed(void **state)
 	assert_int_equal(peer_call_fds(&two.bad, VFU_RESET, NULL, 0, fds, 1, NULL), EINVAL);
 	viommu__vfu_put32(p, 16);
 	assert_int_equal(peer_call_fds(&two.bad, VFU_GET_INFO, p, 16, fds, 16, NULL), EINVAL);
-	assert_int_equal(open_fds(), two.fds);
+	assert_fds(two.fds);
 	/* More than were agreed on: none of them is used. */
 	viommu__vfu_put32(p, 20);
 	viommu__vfu_put32(p + 4, 0x24);
 	viommu__vfu_put32(p + 8, VFU_MSIX);
 	viommu__vfu_put32(p + 16, 8);
 	assert_int_equal(peer_call_fds(&two.bad, VFU_SET_IRQS, p, 20, fds, 20, NULL), EMFILE);
-	assert_int_equal(open_fds(), two.fds);
+	assert_fds(two.fds);
 	assert_int_equal(peer_call_fds(&two.bad, VFU_SET_IRQS, p, 20, fds, 8, NULL), 0);
-	assert_int_equal(open_fds(), two.fds + 8);
+	assert_fds(two.fds + 8);
 	/* Two with one map. */
 	viommu__vfu_put32(p, 32);
 	viommu__vfu_put32(p + 4, 3);
@@ -232,8 +232,8 @@ static void descriptors_where_none_belong_are_refused_and_closed(void **state)
 	peer_send(&two.bad, VFU_DMA_WRITE, VFU_REPLY, NULL, 0, fds, 3);
 	peer_send(&two.bad, VFU_RESET, VFU_NO_REPLY, NULL, 0, fds, 3);
 	rig_settle(&two.rig);
-	assert_int_equal(open_fds(), two.fds + 8);
-	two.fds = open_fds() - 8;
+	assert_fds(two.fds + 8);
+	two.fds = settled_fds() - 8;
 	shutdown(two.bad.fd, SHUT_RDWR);
 	two_gone(&two);
 	two_close(&two);
@@ -471,7 +471,7 @@ static void descriptors_are_found_at_any_place_of_the_buffer(void **state)
 		assert_true(peer_recv(&two.bad, &m));
 		assert_int_equal(m.h.flags, VFU_REPLY);
 	}
-	assert_int_equal(open_fds(), two.fds + 1);
+	assert_fds(two.fds + 1);
 	two_close(&two);
 	close(fds[0]);
 	close(fds[1]);

@@ -5,13 +5,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "server/closer.h"
 
 /* A wait that should never end by itself. */
 #define PATIENCE_MS 20000
@@ -326,6 +329,25 @@ unsigned int open_fds(void)
 		n += entry->d_name[0] != '.';
 	closedir(dir);
 	return n - 1; /* the directory's own */
+}
+
+unsigned int settled_fds(void)
+{
+	time_t end = time(NULL) + 30;
+
+	while (viommu__fd_closing() && time(NULL) < end)
+		sched_yield();
+	assert_int_equal(viommu__fd_closing(), 0);
+	return open_fds();
+}
+
+void assert_fds(unsigned int nr)
+{
+	time_t end = time(NULL) + 30;
+
+	while (open_fds() != nr && time(NULL) < end)
+		sched_yield();
+	assert_int_equal(open_fds(), nr);
 }
 
 int memory_fd(size_t bytes)

@@ -112,6 +112,12 @@ void rig_path(const struct rig *rig, const char *name, char *path, size_t size);
 
 /* Descriptors of this process that are open. */
 unsigned int open_fds(void);
+/* The same when nothing is on its way to be closed. */
+unsigned int settled_fds(void);
+/*
+ * So many are open, or will be when what the server closes on threads of their own is closed.
+ */
+void assert_fds(unsigned int nr);
 /* A memfd of so many bytes that can't shrink. */
 int memory_fd(size_t bytes);
 int event_fd(void);

@@ -403,7 +403,7 @@ static void interrupts_that_do_not_fit_are_refused(void **state)
 	struct rig rig;
 
 	(void)state;
-	before = open_fds();
+	before = settled_fds();
 	for (i = 0; i <= TOY_VECTORS; i++)
 		fds[i] = event_fd();
 	assert_int_equal(pipe(pipes), 0);
@@ -438,7 +438,7 @@ static void interrupts_that_do_not_fit_are_refused(void **state)
 		close(pipes[i]);
 		close(socks[i]);
 	}
-	assert_int_equal(open_fds(), before);
+	assert_fds(before);
 	close(file);
 }
 
@@ -574,7 +574,7 @@ static void a_message_is_a_dma_write_without_reply(void **state)
 static void maps_are_regions_of_the_memory(void **state)
 {
 	struct viommu_server_stats stats = { .size = sizeof(stats) };
-	unsigned int before = open_fds();
+	unsigned int before = settled_fds();
 	struct viommu_mem_region r;
 	int fd = memory_fd(0x10000);
 	struct peer peer;
@@ -635,7 +635,7 @@ static void maps_are_regions_of_the_memory(void **state)
 	assert_int_equal(viommu_mem_next(rig.mem, 0, &r), -ENOENT);
 	rig_close(&rig);
 	close(fd);
-	assert_int_equal(open_fds(), before);
+	assert_fds(before);
 }
 
 static void maps_of_a_second_function_are_taken_and_forgotten(void **state)
@@ -742,7 +742,7 @@ static void many_maps_stay_sorted(void **state)
 static void a_server_that_ends_ends_its_clients(void **state)
 {
 	int fd = memory_fd(0x1000), efds[2] = { event_fd(), event_fd() };
-	unsigned int before = open_fds();
+	unsigned int before = settled_fds();
 	struct viommu_mem_region r;
 	struct peer peer;
 	struct rig rig;
@@ -767,7 +767,7 @@ static void a_server_that_ends_ends_its_clients(void **state)
 	viommu_pci_kick(rig.toy[0].pci);
 	close(peer.fd);
 	rig_close(&rig);
-	assert_int_equal(open_fds(), before);
+	assert_fds(before);
 	close(fd);
 	close(efds[0]);
 	close(efds[1]);

@@ -63,7 +63,7 @@ static void what_nobody_serves_is_replaced_and_nothing_else(void **state)
 
 	(void)state;
 	rig_open(&rig, NULL);
-	before = open_fds();
+	before = settled_fds();
 	rig_path(&rig, "stale", path, sizeof(path));
 	leave_stale(path);
 	assert_int_equal(viommu__socket_listen(&s, path), 0);
@@ -126,7 +126,7 @@ static void what_nobody_serves_is_replaced_and_nothing_else(void **state)
 	lengthy[sizeof(((struct sockaddr_un *)0)->sun_path) - 1] = '\0';
 	assert_int_equal(viommu__socket_listen(&s, lengthy), 0);
 	viommu__socket_close(&s);
-	assert_int_equal(open_fds(), before);
+	assert_fds(before);
 	rig_close(&rig);
 }
 
@@ -223,7 +223,7 @@ static void a_line_gets_an_answer(void **state)
 	assert_int_equal(viommu_server_add_control(rig.server, path, oracle_answer, &oracle),
 			 -EADDRINUSE);
 	rig_settle(&rig);
-	before = open_fds();
+	before = settled_fds();
 	for (i = 0; i < ARRAY_SIZE(lines); i++) {
 		fd = peer_dial(path);
 		assert_int_equal(send(fd, lines[i].sent, lines[i].bytes, MSG_NOSIGNAL),
@@ -254,7 +254,7 @@ static void a_line_gets_an_answer(void **state)
 	assert_int_equal(drain(&rig, fd), 0);
 	close(fd);
 	assert_int_equal(oracle.asked, 7);
-	assert_int_equal(open_fds(), before);
+	assert_fds(before);
 	rig_close(&rig);
 }
 
@@ -270,7 +270,7 @@ static void control_clients_are_bounded(void **state)
 	rig_open(&rig, NULL);
 	rig_path(&rig, "control", path, sizeof(path));
 	assert_int_equal(viommu_server_add_control(rig.server, path, oracle_answer, &oracle), 0);
-	before = open_fds();
+	before = settled_fds();
 	/* Nothing, a line too long, gone in the middle of an answer. */
 	fd = peer_dial(path);
 	rig_settle(&rig);
@@ -291,7 +291,7 @@ static void control_clients_are_bounded(void **state)
 	assert_int_equal(strlen(oracle.line), 1022);
 	close(fd);
 	rig_settle(&rig);
-	assert_int_equal(open_fds(), before);
+	assert_fds(before);
 	/* As many as there are places; the next is closed. */
 	for (i = 0; i < (int)SERVER_CONTROLS; i++) {
 		many[i] = peer_dial(path);
@@ -308,7 +308,7 @@ static void control_clients_are_bounded(void **state)
 		assert_int_equal(recv(many[i], line, 1, MSG_DONTWAIT), 0);
 		close(many[i]);
 	}
-	assert_int_equal(open_fds(), before);
+	assert_fds(before);
 	/* One that asks and does not read, when the server goes. */
 	fd = peer_dial(path);
 	assert_int_equal(send(fd, "x\n", 2, MSG_NOSIGNAL), 2);
@@ -480,7 +480,7 @@ static void descriptors_that_can_not_be_received_are_an_error_reply(void **state
 /* Making a server with n descriptors left: all or nothing, for each n. */
 static void a_server_is_made_whole_or_not_at_all(void **state)
 {
-	unsigned int before = open_fds(), n;
+	unsigned int before = settled_fds(), n;
 	struct rig rig;
 	rlim_t old;
 	int first, err;
@@ -495,7 +495,7 @@ static void a_server_is_made_whole_or_not_at_all(void **state)
 		if (!err)
 			break;
 		assert_int_equal(err, -EMFILE);
-		assert_int_equal(open_fds(), before);
+		assert_fds(before);
 	}
 	/*
 	 * epoll, wake, timer, what signals, three listeners; one to see whether somebody serves
@@ -503,7 +503,7 @@ static void a_server_is_made_whole_or_not_at_all(void **state)
 	 */
 	assert_int_equal(n, 7);
 	rig_close(&rig);
-	assert_int_equal(open_fds(), before);
+	assert_fds(before);
 }
 
 static const struct CMUnitTest tests[] = {
