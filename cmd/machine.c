@@ -15,6 +15,7 @@
 
 #include "cmd.h"
 #include "machine.h"
+#include "replace.h"
 
 /* Where SeaBIOS puts the one BAR of a q35 machine that has nothing else. */
 #define REGISTERS_DEFAULT UINT64_C(0xfebe0000)
@@ -23,11 +24,6 @@
 #define TRAP_LINES 64u
 /* And devices that come and go: whoever can connect says how often. */
 #define PLUG_LINES 16u
-/*
- * The first PASID that the host chooses: a guest's own begin at 1, so that one mistaken for the
- * other is seen at once.
- */
-#define HOST_PASID_FIRST 0x1000u
 
 const char machine_options_help[] =
 	"  --dir DIR              folder for sockets and tables, made if it is not there\n"
@@ -40,6 +36,8 @@ const char machine_options_help[] =
 	"                         the guest asks the host for each PASID, with registers as\n"
 	"                         from VT-d 3.3 on (Linux 5.15 to 6.3), or as before it;\n"
 	"                         announces caching mode, too\n"
+	"  --pasid-range FIRST-LAST\n"
+	"                         the host PASIDs that this VM may have, both ends included\n"
 	"  --unit SLOT            the unit's PCI slot on bus 0 (default 04.0; vm: 10.0)\n"
 	"  --device dsa[,OPT...]  a DSA device; again for more (default: one, at 05.0;\n"
 	"                         vm: at 11.0)\n"
@@ -47,6 +45,7 @@ const char machine_options_help[] =
 	"                         entries=1..1024 no-pri msi\n"
 	"                         port=DD.F: not there yet; QEMU plugs it in behind a root\n"
 	"                         port in this slot (docs/hot-plug.md)\n"
+	"  --pasid-quota N        host PASIDs that a VM may have at a time (default: no limit)\n"
 	"  --user NAME            become this user after start\n"
 	"  --verbose, --quiet     say more, or errors only\n";
 
@@ -70,6 +69,26 @@ static bool slot(const char *text, uint16_t *sid)
 	if (strlen(text) > 4 || snprintf(whole, sizeof(whole), "0:%s", text) < 0)
 		return false;
 	return cmd_device(whole, sid) && *sid;
+}
+
+static bool is_port(const struct machine_options *o, uint16_t sid)
+{
+	unsigned int i;
+
+	for (i = 0; i < o->nr; i++)
+		if (o->device[i].port == sid)
+			return true;
+	return false;
+}
+
+void machine_slot(const struct machine_options *o, uint16_t *next, uint16_t *sid)
+{
+	if (*sid)
+		return;
+	while (*next == o->unit_sid || is_port(o, *next))
+		*next = (uint16_t)(*next + 8);
+	*sid = *next;
+	*next = (uint16_t)(*next + 8);
 }
 
 static int device_number(const struct machine_options *o, const char *key, const char *text,
@@ -131,34 +150,104 @@ static int device_key(const struct machine_options *o, struct machine_device *d,
 	return ret;
 }
 
-static int device_option(struct machine_options *o, const char *text)
+static int shared_key(const struct machine_options *o, struct machine_shared_device *d,
+		      const char *key, const char *value)
 {
-	struct machine_device *d = &o->device[o->nr];
+	uint64_t n = 0;
+	int ret;
+
+	if (!value && !strcmp(key, "no-pri")) {
+		d->no_pri = true;
+		return CMD_OK;
+	}
+	if (value && !strcmp(key, "slot")) {
+		if (slot(value, &d->sid))
+			return CMD_OK;
+		return cmd_usage(o->command, "slot=%s: a slot is DD.F, such as 05.0", value);
+	}
+	if (value && !strcmp(key, "queues")) {
+		ret = device_number(o, key, value, VIOMMU_DSA_HW_MAX_QUEUES, &n);
+		d->config.queues = (uint8_t)n;
+	} else if (value && !strcmp(key, "engines")) {
+		ret = device_number(o, key, value, VIOMMU_PCI_MAX_WORKERS, &n);
+		d->config.engines = (uint8_t)n;
+	} else if (value && !strcmp(key, "entries")) {
+		ret = device_number(o, key, value, 1024, &n);
+		d->config.entries = (uint16_t)n;
+	} else {
+		return cmd_usage(o->command,
+				 "--shared-device dsa: '%s' is none of slot=, queues=, engines=, "
+				 "entries=, no-pri",
+				 key);
+	}
+	return ret;
+}
+
+/* dsa,KEY=VALUE...: exactly one of the two is given. */
+static int dsa_keys(const struct machine_options *o, const char *name, const char *text,
+		    struct machine_device *d, struct machine_shared_device *shared)
+{
 	char *copy, *next, *key, *value;
 	int ret = CMD_OK;
 
-	if (o->nr == MACHINE_MAX_DEVICES)
-		return cmd_usage(o->command, "--device: %u at most", MACHINE_MAX_DEVICES);
-	*d = (struct machine_device){ .config.size = sizeof(d->config) };
 	copy = next = strdup(text);
 	if (!copy)
 		return cmd_error(o->command, "out of memory");
 	key = strsep(&next, ",");
 	if (strcmp(key, "dsa"))
-		ret = cmd_usage(o->command, "--device %s: there is only 'dsa'", key);
+		ret = cmd_usage(o->command, "%s %s: there is only 'dsa'", name, key);
 	while (ret == CMD_OK && next) {
 		key = strsep(&next, ",");
 		value = strchr(key, '=');
 		if (value)
 			*value++ = 0;
-		ret = device_key(o, d, key, value);
+		ret = d ? device_key(o, d, key, value) : shared_key(o, shared, key, value);
 	}
 	free(copy);
+	return ret;
+}
+
+static int device_option(struct machine_options *o, const char *text)
+{
+	struct machine_device *d = &o->device[o->nr];
+	int ret;
+
+	if (o->nr == MACHINE_MAX_DEVICES)
+		return cmd_usage(o->command, "--device: %u at most", MACHINE_MAX_DEVICES);
+	*d = (struct machine_device){ .config.size = sizeof(d->config) };
+	ret = dsa_keys(o, "--device", text, d, NULL);
 	if (ret == CMD_OK && d->sid && d->port)
 		ret = cmd_usage(o->command, "--device dsa: slot= is on bus 0, port= behind a port");
 	if (ret == CMD_OK)
 		o->nr++;
 	return ret;
+}
+
+static int shared_option(struct machine_options *o, const char *text)
+{
+	struct machine_shared_device *d = &o->shared[o->nr_shared];
+	int ret;
+
+	if (o->nr_shared == MACHINE_MAX_SHARED)
+		return cmd_usage(o->command, "--shared-device: %u at most", MACHINE_MAX_SHARED);
+	*d = (struct machine_shared_device){ .config.size = sizeof(d->config) };
+	ret = dsa_keys(o, "--shared-device", text, NULL, d);
+	if (ret == CMD_OK)
+		o->nr_shared++;
+	return ret;
+}
+
+static int count_option(const struct machine_options *o, const char *name, const char *value,
+			uint64_t last, uint64_t *out)
+{
+	const char *why;
+
+	if (!cmd_number(value, out, &why))
+		return cmd_usage(o->command, "%s %s: %s", name, value, why);
+	if (*out < 1 || *out > last)
+		return cmd_usage(o->command, "%s %s: 1 to %llu", name, value,
+				 (unsigned long long)last);
+	return CMD_OK;
 }
 
 static int profile_option(struct machine_options *o, const char *name)
@@ -175,12 +264,46 @@ static int profile_option(struct machine_options *o, const char *name)
 	return cmd_usage(o->command, "--profile %s: sva, host or legacy-kernels", name);
 }
 
+static int range_option(struct machine_options *o, const char *text)
+{
+	char *copy = strdup(text), *last = copy, *first;
+	uint64_t from = 0, to = 0;
+	const char *why;
+	bool good;
+
+	if (!copy)
+		return cmd_error(o->command, "out of memory");
+	first = strsep(&last, "-");
+	good = last && cmd_number(first, &from, &why) && cmd_number(last, &to, &why);
+	free(copy);
+	if (!good || !from || from > to || to > VIOMMU_PASID_MAX)
+		return cmd_usage(
+			o->command,
+			"--pasid-range %s: FIRST-LAST, such as 0x1000-0x10ff, within 1 to %#x",
+			text, VIOMMU_PASID_MAX);
+	o->pasid_first = (uint32_t)from;
+	o->pasid_last = (uint32_t)to;
+	return CMD_OK;
+}
+
 static int value_option(struct machine_options *o, const char *name, const char *value)
 {
 	const char *why;
+	uint64_t n = 0;
+	int ret;
 
 	if (!strcmp(name, "--dir")) {
 		o->dir = value;
+	} else if (!strcmp(name, "--vms")) {
+		ret = count_option(o, name, value, MACHINE_MAX_VMS, &n);
+		o->vms = (unsigned int)n;
+		return ret;
+	} else if (!strcmp(name, "--pasid-quota")) {
+		ret = count_option(o, name, value, VIOMMU_PASID_MAX, &n);
+		o->pasid_quota = (uint32_t)n;
+		return ret;
+	} else if (!strcmp(name, "--shared-device")) {
+		return shared_option(o, value);
 	} else if (!strcmp(name, "--user")) {
 		o->user = value;
 	} else if (!strcmp(name, "--profile")) {
@@ -198,6 +321,8 @@ static int value_option(struct machine_options *o, const char *name, const char 
 			return cmd_usage(o->command,
 					 "--registers %s: a multiple of 0x10000 below 4 GiB",
 					 value);
+	} else if (!strcmp(name, "--pasid-range")) {
+		return range_option(o, value);
 	} else if (!strcmp(name, "--virtual-commands")) {
 		if (strcmp(value, "new") && strcmp(value, "old"))
 			return cmd_usage(o->command, "--virtual-commands %s: new or old", value);
@@ -209,6 +334,7 @@ static int value_option(struct machine_options *o, const char *name, const char 
 	} else {
 		if (strcmp(value, "identity") && strcmp(value, "host"))
 			return cmd_usage(o->command, "--pasids %s: identity or host", value);
+		o->pasids_said = true;
 		o->guest_flags &= ~VIOMMU_GUEST_HOST_PASIDS;
 		if (!strcmp(value, "host"))
 			o->guest_flags |= VIOMMU_GUEST_HOST_PASIDS;
@@ -218,10 +344,10 @@ static int value_option(struct machine_options *o, const char *name, const char 
 
 int machine_option(struct machine_options *o, int argc, char **argv, int *i)
 {
-	static const char *const with_value[] = { "--dir",       "--user",
-						  "--profile",   "--device",
-						  "--unit",      "--pasids",
-						  "--registers", "--virtual-commands" };
+	static const char *const with_value[] = {
+		"--dir",    "--user",      "--profile",          "--device",      "--unit",
+		"--pasids", "--registers", "--virtual-commands", "--pasid-range", "--pasid-quota",
+	};
 	const char *name = argv[*i];
 	size_t n;
 
@@ -235,6 +361,11 @@ int machine_option(struct machine_options *o, int argc, char **argv, int *i)
 		goto value;
 	return CMD_OK;
 value:
+	if (o->fleet && (!strcmp(name, "--vms") || !strcmp(name, "--shared-device"))) {
+		if (*i + 1 >= argc)
+			return cmd_usage(o->command, "%s needs a value", name);
+		return value_option(o, name, argv[++*i]);
+	}
 	for (n = 0; n < sizeof(with_value) / sizeof(with_value[0]); n++) {
 		if (strcmp(name, with_value[n]))
 			continue;
@@ -249,7 +380,7 @@ value:
 
 static const char *const level_names[] = { "error", "warning", "info", "debug" };
 
-static void machine_log(void *ctx, enum viommu_server_level level, const char *line)
+void machine_log(void *ctx, enum viommu_server_level level, const char *line)
 {
 	struct machine *m = ctx;
 
@@ -260,9 +391,8 @@ static void machine_log(void *ctx, enum viommu_server_level level, const char *l
 
 static void look_for_misplaced(struct machine *m);
 
-static void machine_tick(void *ctx)
+void machine_second(struct machine *m)
 {
-	struct machine *m = ctx;
 	uint32_t hidden = __atomic_exchange_n(&m->traps_hidden, 0, __ATOMIC_RELAXED);
 	char line[64];
 
@@ -272,8 +402,15 @@ static void machine_tick(void *ctx)
 		snprintf(line, sizeof(line), "%u binds and unbinds were left out", hidden);
 		machine_log(m, VIOMMU_SERVER_DEBUG, line);
 	}
-	viommu_host_expire_page_requests(viommu_board_host(m->board));
 	look_for_misplaced(m);
+}
+
+static void machine_tick(void *ctx)
+{
+	struct machine *m = ctx;
+
+	machine_second(m);
+	viommu_host_expire_page_requests(viommu_board_host(m->board));
 }
 
 static void machine_placed(void *ctx, uint64_t registers)
@@ -320,38 +457,63 @@ static void machine_trap(void *ctx, const struct viommu_guest_trap *t)
 	machine_log(m, VIOMMU_SERVER_DEBUG, line);
 }
 
-char *machine_path(const struct machine *m, const char *name)
+char *machine_path_in(const char *dir, const char *name)
 {
 	char *path;
 
-	return asprintf(&path, "%s/%s", m->dir, name) < 0 ? NULL : path;
+	return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
 }
 
-static int folder(struct machine *m)
+char *machine_path(const struct machine *m, const char *name)
+{
+	return machine_path_in(m->dir, name);
+}
+
+int machine_folder(const struct machine_options *o, char **dir, bool *own)
 {
 	const char *base = getenv("XDG_RUNTIME_DIR");
 
-	if (m->options->dir) {
-		m->dir = strdup(m->options->dir);
-		if (!m->dir)
-			return cmd_error(m->options->command, "out of memory");
-		if (mkdir(m->dir, 0700) && errno != EEXIST)
-			return cmd_error(m->options->command, "%s: %s", m->dir, strerror(errno));
+	if (o->replace) {
+		*dir = strdup(o->replace->dir);
+		*own = o->replace->own_dir;
+		return *dir ? CMD_OK : cmd_error(o->command, "out of memory");
+	}
+	if (o->dir) {
+		*dir = strdup(o->dir);
+		if (!*dir)
+			return cmd_error(o->command, "out of memory");
+		if (mkdir(*dir, 0700) && errno != EEXIST)
+			return cmd_error(o->command, "%s: %s", *dir, strerror(errno));
 		return CMD_OK;
 	}
 	if (!base || access(base, W_OK))
 		base = "/tmp";
-	if (asprintf(&m->dir, "%s/viommu-XXXXXX", base) < 0) {
-		m->dir = NULL;
-		return cmd_error(m->options->command, "out of memory");
+	if (asprintf(dir, "%s/viommu-XXXXXX", base) < 0) {
+		*dir = NULL;
+		return cmd_error(o->command, "out of memory");
 	}
-	if (!mkdtemp(m->dir)) {
-		cmd_error(m->options->command, "%s: %s", m->dir, strerror(errno));
-		free(m->dir);
-		m->dir = NULL;
+	if (!mkdtemp(*dir)) {
+		cmd_error(o->command, "%s: %s", *dir, strerror(errno));
+		free(*dir);
+		*dir = NULL;
 		return CMD_FAILED;
 	}
-	m->own_dir = true;
+	*own = true;
+	return CMD_OK;
+}
+
+/* DIR/vm0 and so on; it goes if the whole folder goes. */
+static int fleet_folder(struct machine *m)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "vm%u", m->vm);
+	m->dir = machine_path_in(m->fleet->dir, name);
+	if (!m->dir)
+		return cmd_error(m->options->command, "out of memory");
+	if (mkdir(m->dir, 0700) && errno != EEXIST)
+		return cmd_error(m->options->command, "%s: %s", m->dir, strerror(errno));
+	m->own_dir = m->fleet->own_dir;
 	return CMD_OK;
 }
 
@@ -364,6 +526,7 @@ static int serve(struct machine *m, const char *name, struct viommu_server_funct
 		return cmd_error(m->options->command, "out of memory");
 	f.size = sizeof(f);
 	f.path = path;
+	f.vm = m;
 	ret = viommu_server_add(m->server, &f);
 	if (ret)
 		cmd_error(m->options->command, "%s: %s", path,
@@ -491,26 +654,24 @@ static void device_name(char *buf, size_t size, unsigned int n)
 	snprintf(buf, size, "dsa%u.sock", n);
 }
 
-static int device(struct machine *m, const struct machine_device *d, uint16_t *next)
+/* port: behind that one, without sid. parent: a part of that device. */
+static int device(struct machine *m, const struct viommu_dsa_config *config, uint16_t sid,
+		  uint16_t port, struct viommu_device *parent)
 {
-	uint16_t sid = d->sid;
+	struct viommu_pci *pci;
 	char name[32];
 	int ret;
 
-	if (!sid && !d->port) {
-		while (*next == m->options->unit_sid || port_index(m, *next) < m->nr_ports)
-			*next = (uint16_t)(*next + 8);
-		sid = *next;
-		*next = (uint16_t)(*next + 8);
-	}
-	ret = viommu_dsa_new(&d->config, &m->dsa[m->nr]);
+	ret = viommu_dsa_new(config, &m->dsa[m->nr]);
 	if (ret)
 		return cmd_error(m->options->command, "DSA device: %s", strerror(-ret));
 	m->sid[m->nr] = sid;
-	m->seat[m->nr] = (struct machine_seat){ m, m->nr, d->port };
-	m->nr++;
+	m->seat[m->nr] = (struct machine_seat){ m, m->nr, port };
+	pci = viommu_dsa_pci(m->dsa[m->nr++]);
 	/* Behind a port it is there when its client is. */
-	ret = d->port ? 0 : viommu_board_add(m->board, viommu_dsa_pci(m->dsa[m->nr - 1]), sid);
+	if (!port)
+		ret = parent ? viommu_board_add_sub(m->board, pci, sid, parent)
+			     : viommu_board_add(m->board, pci, sid);
 	if (ret)
 		return cmd_error(m->options->command, "slot %02x.%x: %s", sid >> 3, sid & 7,
 				 ret == -EEXIST || ret == -EINVAL ? "it is taken already"
@@ -518,12 +679,41 @@ static int device(struct machine *m, const struct machine_device *d, uint16_t *n
 	device_name(name, sizeof(name), m->nr - 1);
 	return serve(m, name,
 		     (struct viommu_server_function){
-			     .pci = viommu_dsa_pci(m->dsa[m->nr - 1]),
+			     .pci = pci,
 			     .host = viommu_board_host(m->board),
+			     .engines = config->hw ? viommu_dsa_hw_engines(config->hw) : NULL,
 			     .ctx = &m->seat[m->nr - 1],
-			     .connected = d->port ? plugged : NULL,
-			     .disconnected = d->port ? unplugged : NULL,
+			     .connected = port ? plugged : NULL,
+			     .disconnected = port ? unplugged : NULL,
 		     });
+}
+
+static int devices(struct machine *m)
+{
+	static const struct machine_device dsa = { .config.size = sizeof(dsa.config) };
+	const struct machine_options *o = m->options;
+	uint16_t next = m->fleet ? m->fleet->next : o->first_sid, sid;
+	const struct machine_device *d;
+	unsigned int i;
+	int ret = CMD_OK;
+
+	for (i = 0; ret == CMD_OK && m->fleet && i < m->fleet->nr_shared; i++) {
+		const struct viommu_dsa_config config = {
+			.size = sizeof(config),
+			.no_pri = o->shared[i].no_pri,
+			.hw = m->fleet->shared[i].hw,
+		};
+
+		ret = device(m, &config, m->fleet->shared[i].sid, 0, m->fleet->shared[i].dev);
+	}
+	for (i = 0; ret == CMD_OK && (i < o->nr || (!i && !o->nr_shared)); i++) {
+		d = o->nr ? &o->device[i] : &dsa;
+		sid = d->sid;
+		if (!d->port)
+			machine_slot(o, &next, &sid);
+		ret = device(m, &d->config, sid, d->port, NULL);
+	}
+	return ret;
 }
 
 static char *control(void *ctx, const char *line)
@@ -535,6 +725,7 @@ static char *control(void *ctx, const char *line)
 
 static int board(struct machine *m)
 {
+	const uint32_t numbers = VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD;
 	const struct machine_options *o = m->options;
 	const struct viommu_board_config config = {
 		.size = sizeof(config),
@@ -545,21 +736,26 @@ static int board(struct machine *m)
 			.ops = { .ctx = m, .trap = machine_trap },
 		},
 		.unit_sid = o->unit_sid,
-		.pasid_min = o->guest_flags & (VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD)
-				     ? HOST_PASID_FIRST
-				     : 1,
-		.pasid_max = VIOMMU_PASID_MAX,
+		.pasid_quota = o->pasid_quota,
+		/* On a host of several VMs the range is the host's. */
+		.pasid_min = m->fleet		       ? 0
+			     : o->pasid_first	       ? o->pasid_first
+			     : o->guest_flags & numbers ? MACHINE_PASID_FIRST
+						       : 1,
+		.pasid_max = m->fleet	     ? 0
+			     : o->pasid_last ? o->pasid_last
+					     : VIOMMU_PASID_MAX,
 		.ctx = m,
 		.placed = machine_placed,
+		.host = m->fleet ? m->fleet->host : NULL,
 	};
 	const struct viommu_server_config sc = {
 		.size = sizeof(sc),
 		.ctx = m,
 		.tick = machine_tick,
 		.log = machine_log,
+		.handover = o->replace ? o->replace->handover : NULL,
 	};
-	static const struct machine_device dsa = { .config.size = sizeof(dsa.config) };
-	uint16_t next = o->first_sid;
 	unsigned int i;
 	char *path;
 	int ret;
@@ -571,7 +767,9 @@ static int board(struct machine *m)
 		return cmd_usage(o->command,
 				 "--virtual-commands: profile legacy-kernels has no PASIDs");
 	ret = viommu_board_new(&config, &m->board);
-	if (!ret)
+	if (!ret && m->fleet)
+		m->server = m->fleet->server;
+	else if (!ret)
 		ret = viommu_server_new(&sc, &m->server);
 	if (ret)
 		return cmd_error(o->command, "start: %s", strerror(-ret));
@@ -585,10 +783,8 @@ static int board(struct machine *m)
 	for (i = 0; ret == CMD_OK && i < o->nr; i++)
 		if (o->device[i].port)
 			ret = port(m, o->device[i].port);
-	for (i = 0; ret == CMD_OK && i < o->nr; i++)
-		ret = device(m, &o->device[i], &next);
-	if (ret == CMD_OK && !o->nr)
-		ret = device(m, &dsa, &next);
+	if (ret == CMD_OK)
+		ret = devices(m);
 	if (ret != CMD_OK)
 		return ret;
 	path = machine_path(m, "control.sock");
@@ -603,16 +799,31 @@ static int board(struct machine *m)
 
 int machine_init(struct machine *m, const struct machine_options *options)
 {
+	return machine_init_in(m, options, NULL, 0);
+}
+
+int machine_init_in(struct machine *m, const struct machine_options *options, struct fleet *fleet,
+		    unsigned int vm)
+{
 	int ret;
 
 	*m = (struct machine){ .options = options,
 			       .trap_lines = TRAP_LINES,
-			       .plug_lines = PLUG_LINES };
+			       .plug_lines = PLUG_LINES,
+			       .fleet = fleet,
+			       .vm = vm };
 	m->registers = options->registers ? options->registers : REGISTERS_DEFAULT;
-	ret = folder(m);
+	if (options->replace) {
+		m->borrowed = true;
+		m->registers = options->replace->registers;
+		m->placed = options->replace->placed;
+		m->warned = options->replace->warned;
+	}
+	ret = fleet ? fleet_folder(m) : machine_folder(options, &m->dir, &m->own_dir);
 	if (ret == CMD_OK)
 		ret = board(m);
-	if (ret == CMD_OK)
+	/* QEMU has read them. */
+	if (ret == CMD_OK && !options->replace)
 		ret = machine_tables(m, m->registers);
 	return ret;
 }
@@ -622,20 +833,21 @@ void machine_fini(struct machine *m)
 	static const char *const tables[] = { "dmar.aml", "ssdt.aml" };
 	unsigned int i;
 
-	viommu_server_free(m->server);
+	if (!m->fleet)
+		viommu_server_free(m->server);
 	for (i = 0; i < m->nr; i++)
 		viommu_board_remove(m->board, viommu_dsa_pci(m->dsa[i]));
 	for (i = 0; i < m->nr; i++)
 		viommu_dsa_free(m->dsa[i]);
 	viommu_board_free(m->board);
-	for (i = 0; m->dir && i < 2; i++) {
+	for (i = 0; m->dir && !m->borrowed && i < 2; i++) {
 		char *path = machine_path(m, tables[i]);
 
 		if (path)
 			unlink(path);
 		free(path);
 	}
-	if (m->own_dir)
+	if (m->own_dir && !m->borrowed)
 		rmdir(m->dir);
 	free(m->dir);
 	*m = (struct machine){ .options = m->options };

@@ -22,11 +22,17 @@
  *	viommu_board_plug(board, pci, VIOMMU_SID(0, 2, 0));	the VMM plugs it in
  *	viommu_board_remove(board, pci);			the VMM has ejected it
  *
+ * Several VMs on one host: each board is given the same host (.host), which its maker frees after
+ * them. Then a device of the host can be divided among the VMs (viommu/host.h, sub-devices):
+ *	viommu_device_new(host, &physical, &dev);
+ *	viommu_board_add_sub(board[i], viommu_dsa_pci(dsa[i]), VIOMMU_SID(0, 5, 0), dev);	for each
+ * and functions of viommu_board_add() get requester ids of the host that are free there.
+ *
  * Synchronisation
  *	function                            context
- *	viommu_board_new, _free, _add_port  owner; _new and _free: no other call
- *	viommu_board_add, _plug, _remove    the thread that accesses that function's registers; the
- *	                                    guest may run, and other functions may work
+ *	viommu_board_new, _free, _add_port  owner; _new and _free: no other call of this board
+ *	viommu_board_add, _add_sub, _plug,  the thread that accesses that function's registers; the
+ *	_remove                             guest may run, and other functions may work
  *	the rest                            any thread
  * None of them from callbacks of struct viommu_guest_ops.
  */
@@ -55,9 +61,9 @@ struct viommu_board_config {
 	 * are used.
 	 */
 	struct viommu_guest_config guest;
-	uint16_t unit_sid; /* where its function stands; 0 = 00:04.0 */
-	uint16_t reserved;
-	uint32_t pasid_quota; /* host PASIDs the VM may hold; 0 = no limit */
+	uint16_t unit_sid;     /* where its function stands; 0 = 00:04.0 */
+	uint16_t domain_flags; /* VIOMMU_DOMAIN_DIRTY, for viommu_domain_dirty_start() */
+	uint32_t pasid_quota;  /* host PASIDs the VM may hold; 0 = no limit */
 	/* page requests open at a time for one device, 1..512; 0 = 512 */
 	uint32_t max_page_requests;
 	/* host PASIDs that the VM may get, inclusive; 0, 0 = 1..VIOMMU_PASID_MAX */
@@ -71,9 +77,15 @@ struct viommu_board_config {
 	 */
 	void *ctx;
 	void (*placed)(void *ctx, uint64_t registers);
+	/*
+	 * The host that other boards are on, too; NULL: one of its own. Borrowed until the board is
+	 * freed. Two guests have the same PASIDs, so the unit needs VIOMMU_GUEST_HOST_PASIDS or
+	 * VIOMMU_GUEST_VCMD, and pasid_min and pasid_max are the host's (0 here).
+	 */
+	struct viommu_host *host;
 };
 
-/* config may be NULL. 0, -EINVAL, -ENOMEM. */
+/* config may be NULL. 0, -EINVAL, -ENOSPC (domains of the host), -ENOMEM. */
 VIOMMU_API int viommu_board_new(const struct viommu_board_config *config,
 				struct viommu_board **out);
 /* Its devices must have been removed or freed by their owners' detaching; NULL is allowed. */
@@ -91,6 +103,14 @@ VIOMMU_API struct viommu_pci *viommu_board_unit(struct viommu_board *board);
  * unit's own sid), -EEXIST, -ENOSPC, -ENOMEM.
  */
 VIOMMU_API int viommu_board_add(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid);
+/*
+ * The same as a sub-device of `parent`, a device of the board's host that outlives it. Its guest
+ * knows sid, and nothing of the requester id that all of them have on the host. -EINVAL also: the
+ * parent is another host's, or lacks what the function can do; -EEXIST also: the VM has a part of
+ * this parent already; -ENODEV: the parent is unplugged.
+ */
+VIOMMU_API int viommu_board_add_sub(struct viommu_board *board, struct viommu_pci *pci,
+				    uint16_t sid, struct viommu_device *parent);
 /*
  * A root port (a PCI Express bridge on bus 0, the VMM's own) that functions may be plugged into.
  * DMAR names it, so from then on everything behind it belongs to this unit: a VMM must not put

@@ -44,6 +44,7 @@
 
 #include <viommu/dma.h>
 #include <viommu/host.h>
+#include <viommu/state.h>
 #include <viommu/types.h>
 
 #ifdef __cplusplus
@@ -99,6 +100,17 @@ struct viommu_pci_ops {
 	 * workers is 0.
 	 */
 	int (*run)(void *ctx, struct viommu_dma *dma);
+	/*
+	 * viommu/state.h: write what the model is now, and become that. Both with the function
+	 * paused; .load after a reset, with configuration space and interrupts restored, so that
+	 * viommu_pci_enabled() is right; .control is not called. .load checks everything as if a
+	 * guest had written it. Both or neither may be NULL: then the function cannot be paused.
+	 * .run of a model that has them looks at viommu_pci_pausing() as at _stopping(), and keeps
+	 * what it has done; an access that would wait for a page while that is 1 ends with -EAGAIN
+	 * and is repeated by a later .run.
+	 */
+	void (*save)(void *ctx, struct viommu_state_out *out);
+	void (*load)(void *ctx, struct viommu_state_in *in);
 };
 
 /* struct viommu_pci_bar.flags */
@@ -216,10 +228,52 @@ VIOMMU_API int viommu_pci_bar_write(struct viommu_pci *pci, unsigned bar, uint64
 /* The whole function as after power-on, configuration space too. Waits until no .run is running. */
 VIOMMU_API void viommu_pci_reset(struct viommu_pci *pci);
 /*
+ * No run begins any more, and those inside end soon at a point from which they can go on; returns
+ * when none is. What waits stays: kicks, open page requests. 0; -ENOTSUP: the model has no
+ * ops.save. Resume lets runs begin again. See viommu/state.h, which does this for all functions of
+ * a board. Owner, while nobody accesses the function.
+ */
+VIOMMU_API int viommu_pci_pause(struct viommu_pci *pci);
+VIOMMU_API void viommu_pci_resume(struct viommu_pci *pci);
+/*
  * A worker thread's step: 1: it did something, call again; 0: nothing to do, wait for the next
  * kick.
  */
 VIOMMU_API int viommu_pci_run(struct viommu_pci *pci, struct viommu_dma *dma);
+
+/* ---- Engines that several functions share ---------------------------------------------------- */
+
+/*
+ * A device that is divided into functions, one for each VM, works for all of them with the same
+ * engines. Threads, one an engine, call viommu_pci_engines_run() instead of viommu_pci_run():
+ * functions have their turn one after the other, a step each, and as many engines as other
+ * functions have none are kept free for those. So with E engines for V functions no function has
+ * more than E - V + 1, and each always has one, whatever the others do.
+ *
+ * Synchronisation: any thread; _new and _free the owner's.
+ */
+struct viommu_pci_engines;
+
+#define VIOMMU_PCI_MAX_SHARED 16u /* functions */
+
+/*
+ * functions: 1..16, so many it is for, added or not; engines: at least as many, at most 16. 0,
+ * -EINVAL, -ENOMEM.
+ */
+VIOMMU_API int viommu_pci_engines_new(unsigned engines, unsigned functions,
+				      struct viommu_pci_engines **out);
+/* NULL is allowed. No function may be left (assertion). */
+VIOMMU_API void viommu_pci_engines_free(struct viommu_pci_engines *engines);
+VIOMMU_API unsigned viommu_pci_engines_count(const struct viommu_pci_engines *engines);
+/* How many one function has at most. */
+VIOMMU_API unsigned viommu_pci_engines_most(const struct viommu_pci_engines *engines);
+/* Borrowed until removed. 0, -EEXIST, -ENOSPC. */
+VIOMMU_API int viommu_pci_engines_add(struct viommu_pci_engines *engines, struct viommu_pci *pci);
+/* Waits until no engine runs for it, so reset it first. 0, -ENOENT. */
+VIOMMU_API int viommu_pci_engines_remove(struct viommu_pci_engines *engines,
+					 struct viommu_pci *pci);
+/* A thread's step, as viommu_pci_run(): any function's kick may have been for it. */
+VIOMMU_API int viommu_pci_engines_run(struct viommu_pci_engines *engines, struct viommu_dma *dma);
 
 /* ---- For the device model -------------------------------------------------------------------- */
 
@@ -240,6 +294,8 @@ VIOMMU_API int viommu_pci_pasid(struct viommu_pci *pci, uint32_t gp, uint32_t *h
 VIOMMU_API uint32_t viommu_pci_dma_flags(const struct viommu_pci *pci);
 /* 1 while .run has to end soon or may not begin: for loops in .run to look at. */
 VIOMMU_API int viommu_pci_stopping(const struct viommu_pci *pci);
+/* 1 between viommu_pci_pause() and _resume(): .run has to return, and to keep what it has done. */
+VIOMMU_API int viommu_pci_pausing(const struct viommu_pci *pci);
 /*
  * Sends MSI-X (else MSI) vector n if it is enabled and bus mastering is on; drops it otherwise.
  * With fewer MSI vectors in use than the function has, n is taken modulo their number.

@@ -16,6 +16,7 @@
 #include <viommu/pasid.h>
 #include <viommu/path.h>
 #include <viommu/pci.h>
+#include <viommu/state.h>
 #include <viommu/types.h>
 #include <viommu/vtd.h>
 #include <viommu/walk.h>

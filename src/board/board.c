@@ -29,6 +29,7 @@
  * message; the VMM's callbacks of viommu/pci.h run under it and must not call the board.
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <viommu/acpi.h>
@@ -52,8 +53,11 @@
 #define UNIT_DEVICE     0x09a2
 #define UNIT_CLASS_CODE 0x080600u /* base system peripheral, IOMMU */
 
-/* Requester ids that are tried for the host's device of a function behind a port, from the top. */
-#define HOST_SIDS 64u
+/*
+ * Requester ids that are tried for the host's device of a function behind a port, from the top; the
+ * host may have several VMs.
+ */
+#define HOST_SIDS 1024u
 
 struct port {
 	uint16_t sid;
@@ -64,6 +68,7 @@ struct port {
 struct entry {
 	struct viommu_pci *pci;
 	struct viommu_device *dev;
+	struct viommu_device *parent;
 	uint16_t sid;
 	uint16_t port; /* its requester id; 0: the function is on bus 0 */
 	bool linked;   /* the unit has it under sid */
@@ -72,6 +77,9 @@ struct entry {
 struct viommu_board {
 	struct viommu_mem *mem;
 	struct viommu_host *host;
+	struct viommu_host_ops ops; /* of its devices on that host */
+	bool shared;                /* the host is others', too */
+	uint32_t max_requests;
 	struct viommu_domain *dom;
 	struct viommu_guest *guest;
 	struct viommu_pci *unit;
@@ -307,6 +315,19 @@ static void unit_reset(void *ctx)
 	viommu_guest_reset(board->guest);
 }
 
+/* What its function stands for is the unit's part of a state (board/state.c). */
+static void unit_save(void *ctx, struct viommu_state_out *out)
+{
+	(void)ctx;
+	(void)out;
+}
+
+static void unit_load(void *ctx, struct viommu_state_in *in)
+{
+	(void)ctx;
+	(void)in;
+}
+
 /* On the thread that writes the configuration, so reading it here is allowed. */
 static void unit_control(void *ctx, uint32_t changed)
 {
@@ -345,6 +366,8 @@ static int unit_new(struct viommu_board *board)
 			.reset = unit_reset,
 			.control = unit_control,
 			.run = unit_run,
+			.save = unit_save,
+			.load = unit_load,
 		},
 	};
 
@@ -361,21 +384,18 @@ static int host_new(struct viommu_board *board, const struct viommu_board_config
 		.max_page_requests = config->max_page_requests,
 		.pasid_min = config->pasid_min,
 		.pasid_max = config->pasid_max,
-		.ops = {
-			.ctx = board,
-			.miss = board_miss,
-			.fault = board_fault,
-			.interrupt = board_interrupt,
-			.page_request = board_page_request,
-		},
+		.ops = board->ops,
 	};
 	const struct viommu_domain_config dc = {
 		.size = sizeof(dc),
+		.flags = config->domain_flags,
 		.pasid_quota = config->pasid_quota,
 	};
 	int ret;
 
-	ret = viommu_host_new(&hc, &board->host);
+	board->host = config->host;
+	board->shared = config->host;
+	ret = board->shared ? 0 : viommu_host_new(&hc, &board->host);
 	if (ret)
 		return ret;
 	return viommu_domain_new(board->host, board->mem, &dc, &board->dom);
@@ -406,6 +426,17 @@ static int guest_new(struct viommu_board *board, const struct viommu_guest_confi
 	return 0;
 }
 
+static bool config_fits(const struct viommu_board_config *config)
+{
+	const uint32_t own_numbers = VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD;
+
+	if (config->size != sizeof(*config) || config->reserved2 ||
+	    (config->domain_flags & ~VIOMMU_DOMAIN_DIRTY))
+		return false;
+	return !config->host ||
+	       ((config->guest.flags & own_numbers) && !config->pasid_min && !config->pasid_max);
+}
+
 int viommu_board_new(const struct viommu_board_config *config, struct viommu_board **out)
 {
 	static const struct viommu_board_config defaults = { .size = sizeof(defaults) };
@@ -417,13 +448,21 @@ int viommu_board_new(const struct viommu_board_config *config, struct viommu_boa
 	*out = NULL;
 	if (!config)
 		config = &defaults;
-	if (config->size != sizeof(*config) || config->reserved || config->reserved2)
+	if (!config_fits(config))
 		return -EINVAL;
 	board = viommu__calloc(1, sizeof(*board));
 	if (!board)
 		return -ENOMEM;
 	pthread_mutex_init(&board->plug, NULL);
 	pthread_mutex_init(&board->lock, NULL);
+	board->ops = (struct viommu_host_ops){
+		.ctx = board,
+		.miss = board_miss,
+		.fault = board_fault,
+		.interrupt = board_interrupt,
+		.page_request = board_page_request,
+	};
+	board->max_requests = config->max_page_requests;
 	board->placed_ctx = config->ctx;
 	board->placed = config->placed;
 	board->unit_sid = config->unit_sid ? config->unit_sid : UNIT_SID_DEFAULT;
@@ -473,7 +512,8 @@ void viommu_board_free(struct viommu_board *board)
 	viommu_guest_free(board->guest);
 	viommu_pci_free(board->unit);
 	viommu_domain_free(board->dom);
-	viommu_host_free(board->host);
+	if (!board->shared)
+		viommu_host_free(board->host);
 	viommu_mem_free(board->mem);
 	pthread_mutex_destroy(&board->lock);
 	pthread_mutex_destroy(&board->plug);
@@ -512,41 +552,54 @@ static uint32_t device_flags(uint32_t pci)
 	       (pci & VIOMMU_PCI_HAS_PRI ? VIOMMU_DEVICE_PRI : 0);
 }
 
-/* A device of the host for the function; behind a port under an id that is free. */
-static int device_new(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid,
-		      uint16_t port, struct viommu_device **out)
+/*
+ * A device of the host for the function. Behind a port: under an id that is free. On a host of
+ * several VMs another one may have this requester id: then the same device and function on the
+ * first bus where it is free. The guest never sees either.
+ */
+static int device_new(struct viommu_board *board, struct viommu_device_config *dc, uint16_t port,
+		      struct viommu_device **out)
+{
+	unsigned int i, first = dc->sid >> 8;
+	int ret;
+
+	if (port)
+		dc->sid = UINT16_MAX;
+	ret = viommu_device_new(board->host, dc, out);
+	for (i = 1; ret == -EEXIST && port && i < HOST_SIDS; i++) {
+		dc->sid--;
+		ret = viommu_device_new(board->host, dc, out);
+	}
+	for (i = 1; ret == -EEXIST && !port && board->shared && i < 256; i++) {
+		dc->sid = (uint16_t)((first + i) << 8 | (dc->sid & 0xff));
+		ret = viommu_device_new(board->host, dc, out);
+	}
+	return ret == -EEXIST && port ? -ENOSPC : ret;
+}
+
+/* plug held. port 0: on bus 0; parent: a part of that device */
+static int entry_begin(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid,
+		       uint16_t port, struct viommu_device *parent)
 {
 	struct viommu_device_config dc = {
 		.size = sizeof(dc),
-		.sid = port ? UINT16_MAX : sid,
-		.flags = device_flags(viommu_pci_config(pci)->flags),
+		.sid = parent ? viommu_device_sid(parent) : sid,
+		.parent = parent,
+		.ops = &board->ops,
+		.max_page_requests = board->max_requests,
 	};
-	unsigned int i;
-	int ret;
-
-	for (i = 0; i < HOST_SIDS; i++) {
-		ret = viommu_device_new(board->host, &dc, out);
-		if (ret != -EEXIST || !port)
-			return ret;
-		dc.sid--;
-	}
-	return -ENOSPC;
-}
-
-/* plug held. port 0: on bus 0 */
-static int entry_begin(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid,
-		       uint16_t port)
-{
-	struct entry e = { .pci = pci, .sid = sid, .port = port };
+	struct entry e = { .pci = pci, .parent = parent, .sid = sid, .port = port };
 	unsigned int i;
 	int ret;
 
 	for (i = 0; i < board->nr; i++)
-		if (board->entry[i].pci == pci || board->entry[i].sid == sid)
+		if (board->entry[i].pci == pci || board->entry[i].sid == sid ||
+		    (parent && board->entry[i].parent == parent))
 			return -EEXIST;
 	if (board->nr == VIOMMU_BOARD_MAX_DEVICES)
 		return -ENOSPC;
-	ret = device_new(board, pci, sid, port, &e.dev);
+	dc.flags = device_flags(viommu_pci_config(pci)->flags);
+	ret = device_new(board, &dc, port, &e.dev);
 	if (ret)
 		return ret;
 	ret = entry_link(board, &e, sid);
@@ -569,7 +622,20 @@ int viommu_board_add(struct viommu_board *board, struct viommu_pci *pci, uint16_
 	if (!pci || sid == board->unit_sid)
 		return -EINVAL;
 	pthread_mutex_lock(&board->plug);
-	ret = entry_begin(board, pci, sid, 0);
+	ret = entry_begin(board, pci, sid, 0, NULL);
+	pthread_mutex_unlock(&board->plug);
+	return ret;
+}
+
+int viommu_board_add_sub(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid,
+			 struct viommu_device *parent)
+{
+	int ret;
+
+	if (!pci || !parent || sid == board->unit_sid)
+		return -EINVAL;
+	pthread_mutex_lock(&board->plug);
+	ret = entry_begin(board, pci, sid, 0, parent);
 	pthread_mutex_unlock(&board->plug);
 	return ret;
 }
@@ -621,7 +687,7 @@ int viommu_board_plug(struct viommu_board *board, struct viommu_pci *pci, uint16
 	pthread_mutex_lock(&board->plug);
 	p = port_find(board, port);
 	if (p)
-		ret = entry_begin(board, pci, VIOMMU_SID(p->bus, 0, 0), port);
+		ret = entry_begin(board, pci, VIOMMU_SID(p->bus, 0, 0), port, NULL);
 	pthread_mutex_unlock(&board->plug);
 	return ret;
 }

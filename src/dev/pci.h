@@ -6,6 +6,7 @@
  *	pci_caps.c  which capabilities stand where, their values after power-on, what writing does
  *	pci_irq.c   MSI-X with its table and pending bits, MSI, INTx, messages
  *	pci_run.c   runs, kicks, stopping, resets
+ *	pci_state.c pausing, saving, restoring
  *
  * Synchronisation
  *	config, cap_at, init, rw, w1c    constant
@@ -30,7 +31,8 @@
 
 /* gate: how many are inside of viommu_pci_run(), and whether more may enter. */
 #define PCI_GATE_CLOSED 0x80000000u
-#define PCI_GATE_COUNT  0x7fffffffu
+#define PCI_GATE_PAUSED 0x40000000u
+#define PCI_GATE_COUNT  0x3fffffffu
 
 struct pci_irq {
 	pthread_mutex_t lock;
@@ -114,6 +116,8 @@ int viommu__pci_irq_init(struct viommu_pci *pci);
 void viommu__pci_irq_destroy(struct viommu_pci *pci);
 /* Configuration space changed: masks, MSI registers, INTx disable; sends what became sendable. */
 void viommu__pci_irq_update(struct viommu_pci *pci);
+/* Only what the masks and registers are. */
+void viommu__pci_irq_follow(struct viommu_pci *pci);
 void viommu__pci_irq_reset(struct viommu_pci *pci);
 /* Another VMM listens. */
 void viommu__pci_irq_vmm(struct viommu_pci *pci);
@@ -122,6 +126,12 @@ bool viommu__pci_msix_read(struct viommu_pci *pci, unsigned bar, uint64_t offset
 			   uint64_t *value);
 bool viommu__pci_msix_write(struct viommu_pci *pci, unsigned bar, uint64_t offset, unsigned bytes,
 			    uint64_t value);
+
+size_t viommu__pci_table_bytes(const struct viommu_pci *pci);
+/* Whole 64-bit words, as many as are in the BAR. */
+size_t viommu__pci_pba_bytes(const struct viommu_pci *pci);
+/* The bits of the n-th dword of an MSI-X entry that can be written. */
+uint32_t viommu__pci_entry_mask(unsigned int dword);
 
 /* ---- pci_run.c ---- */
 
@@ -133,6 +143,10 @@ void viommu__pci_go(struct viommu_pci *pci);
 /* What configuration space says that is on was changed by a write: make it so. */
 void viommu__pci_enable(struct viommu_pci *pci);
 void viommu__pci_reset(struct viommu_pci *pci, bool flr);
+/* Until nobody is inside of a run; the gate lets nobody in. */
+void viommu__pci_wait_idle(struct viommu_pci *pci);
+/* Configuration space was restored: what it says that is on is on, but nobody is told. */
+void viommu__pci_restored(struct viommu_pci *pci);
 /* Tells the VMM that there is work. */
 void viommu__pci_vmm_kick(struct viommu_pci *pci);
 

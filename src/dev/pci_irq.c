@@ -15,13 +15,12 @@
 #include "base/bits.h"
 #include "dev/pci.h"
 
-static size_t table_bytes(const struct viommu_pci *pci)
+size_t viommu__pci_table_bytes(const struct viommu_pci *pci)
 {
 	return (size_t)pci->config.msix_vectors * PCIE_MSIX_ENTRY_BYTES;
 }
 
-/* Whole 64-bit words, as many as are in the BAR. */
-static size_t pba_bytes(const struct viommu_pci *pci)
+size_t viommu__pci_pba_bytes(const struct viommu_pci *pci)
 {
 	return (size_t)(pci->config.msix_vectors + 63u) / 64 * 8;
 }
@@ -30,8 +29,8 @@ static void table_reset(struct pci_irq *irq, const struct viommu_pci *pci)
 {
 	unsigned int i;
 
-	memset(irq->table, 0, table_bytes(pci));
-	memset(irq->pba, 0, pba_bytes(pci));
+	memset(irq->table, 0, viommu__pci_table_bytes(pci));
+	memset(irq->pba, 0, viommu__pci_pba_bytes(pci));
 	for (i = 0; i < pci->config.msix_vectors; i++)
 		PCIE_SET(irq->table + i * PCIE_MSIX_ENTRY_BYTES, PCIE_MSIX_VMASK, 1);
 	irq->pending = 0;
@@ -43,8 +42,8 @@ int viommu__pci_irq_init(struct viommu_pci *pci)
 	struct pci_irq *irq = &pci->irq;
 	int err;
 
-	irq->table = viommu__calloc(1, table_bytes(pci));
-	irq->pba = viommu__calloc(1, pba_bytes(pci));
+	irq->table = viommu__calloc(1, viommu__pci_table_bytes(pci));
+	irq->pba = viommu__calloc(1, viommu__pci_pba_bytes(pci));
 	err = irq->table && irq->pba ? pthread_mutex_init(&irq->lock, NULL) : ENOMEM;
 	if (err) {
 		viommu__free(irq->table);
@@ -221,7 +220,7 @@ void viommu__pci_irq_vmm(struct viommu_pci *pci)
 	pthread_mutex_unlock(&pci->irq.lock);
 }
 
-void viommu__pci_irq_update(struct viommu_pci *pci)
+void viommu__pci_irq_follow(struct viommu_pci *pci)
 {
 	const uint8_t *msix = viommu__pci_cap(pci, PCIE_MSIX);
 	const uint8_t *msi = viommu__pci_cap(pci, PCIE_MSI);
@@ -232,7 +231,7 @@ void viommu__pci_irq_update(struct viommu_pci *pci)
 	irq->mask = msix && PCIE_GET(msix, PCIE_MSIX_MASK);
 	/* Choice: what is pending when MSI-X is switched off is forgotten. */
 	if (irq->pending && !(load_acquire(&pci->enabled) & VIOMMU_PCI_MSIX)) {
-		memset(irq->pba, 0, pba_bytes(pci));
+		memset(irq->pba, 0, viommu__pci_pba_bytes(pci));
 		irq->pending = 0;
 	}
 	if (msi) {
@@ -245,8 +244,15 @@ void viommu__pci_irq_update(struct viommu_pci *pci)
 		/* The low bits are the vector. */
 		irq->msi_data = PCIE_GET(msi, PCIE_MSI_DATA) & ~(irq->msi_vectors - 1);
 	}
-	intx_update(pci);
 	pthread_mutex_unlock(&irq->lock);
+}
+
+void viommu__pci_irq_update(struct viommu_pci *pci)
+{
+	viommu__pci_irq_follow(pci);
+	pthread_mutex_lock(&pci->irq.lock);
+	intx_update(pci);
+	pthread_mutex_unlock(&pci->irq.lock);
 	msix_flush(pci);
 }
 
@@ -280,11 +286,11 @@ bool viommu__pci_msix_read(struct viommu_pci *pci, unsigned bar, uint64_t offset
 		return false;
 	/* Accesses are aligned and both areas whole words: what begins in one ends in it. */
 	pthread_mutex_lock(&irq->lock);
-	if (area_at(offset, c->msix_table, table_bytes(pci), &at))
+	if (area_at(offset, c->msix_table, viommu__pci_table_bytes(pci), &at))
 		*value = ((uint64_t)viommu__pcie_load(irq->table + align_down(at, 8) + 4) << 32 |
 			  viommu__pcie_load(irq->table + align_down(at, 8))) >>
 			 at % 8 * 8;
-	else if (area_at(offset, c->msix_pba, pba_bytes(pci), &at))
+	else if (area_at(offset, c->msix_pba, viommu__pci_pba_bytes(pci), &at))
 		*value = irq->pba[at / 8] >> at % 8 * 8;
 	else
 		hit = false;
@@ -293,8 +299,7 @@ bool viommu__pci_msix_read(struct viommu_pci *pci, unsigned bar, uint64_t offset
 	return hit;
 }
 
-/* The bits of the n-th dword of an entry that can be written. */
-static uint32_t entry_mask(unsigned int dword)
+uint32_t viommu__pci_entry_mask(unsigned int dword)
 {
 	switch (dword) {
 	case 0:
@@ -314,9 +319,9 @@ bool viommu__pci_msix_write(struct viommu_pci *pci, unsigned bar, uint64_t offse
 
 	if (!c->msix_vectors || bar != c->msix_bar)
 		return false;
-	if (area_at(offset, c->msix_pba, pba_bytes(pci), &at))
+	if (area_at(offset, c->msix_pba, viommu__pci_pba_bytes(pci), &at))
 		return true; /* read-only */
-	if (!area_at(offset, c->msix_table, table_bytes(pci), &at))
+	if (!area_at(offset, c->msix_table, viommu__pci_table_bytes(pci), &at))
 		return false;
 	/* Narrower writes are undefined. Choice: they do nothing. */
 	if (bytes < 4)
@@ -324,7 +329,8 @@ bool viommu__pci_msix_write(struct viommu_pci *pci, unsigned bar, uint64_t offse
 	pthread_mutex_lock(&pci->irq.lock);
 	pci->irq.table_used = true;
 	for (; bytes; bytes -= 4, at += 4, value >>= 32)
-		viommu__pcie_store(pci->irq.table + at, (uint32_t)value & entry_mask(at / 4 % 4));
+		viommu__pcie_store(pci->irq.table + at,
+				   (uint32_t)value & viommu__pci_entry_mask(at / 4 % 4));
 	pthread_mutex_unlock(&pci->irq.lock);
 	msix_flush(pci);
 	return true;

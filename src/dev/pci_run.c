@@ -61,7 +61,7 @@ static bool gate_enter(struct viommu_pci *pci, uint32_t *inside)
 	uint32_t gate = load_seqcst(&pci->gate);
 
 	do {
-		if ((gate & PCI_GATE_CLOSED) || gate >= pci->limit)
+		if (gate >= pci->limit) /* also if it is closed or paused */
 			return false;
 	} while (!cmpxchg_weak(&pci->gate, &gate, gate + 1));
 	*inside = gate + 1;
@@ -70,7 +70,9 @@ static bool gate_enter(struct viommu_pci *pci, uint32_t *inside)
 
 static void gate_leave(struct viommu_pci *pci)
 {
-	if (fetch_sub(&pci->gate, 1) != (PCI_GATE_CLOSED | 1))
+	uint32_t was = fetch_sub(&pci->gate, 1);
+
+	if ((was & PCI_GATE_COUNT) != 1 || was == 1)
 		return;
 	pthread_mutex_lock(&pci->idle_lock);
 	pthread_cond_broadcast(&pci->idle);
@@ -103,7 +105,8 @@ int viommu_pci_run(struct viommu_pci *pci, struct viommu_dma *dma)
 	}
 	more = ops->run(ops->ctx, dma);
 	gate_leave(pci);
-	return more || (load_seqcst(&pci->kicks) && !(load_acquire(&pci->gate) & PCI_GATE_CLOSED));
+	return more || (load_seqcst(&pci->kicks) &&
+			!(load_acquire(&pci->gate) & (PCI_GATE_CLOSED | PCI_GATE_PAUSED)));
 }
 
 void viommu_pci_kick(struct viommu_pci *pci)
@@ -123,6 +126,14 @@ int viommu_pci_stopping(const struct viommu_pci *pci)
 
 /* ---- Stopping -------------------------------------------------------------------------------- */
 
+void viommu__pci_wait_idle(struct viommu_pci *pci)
+{
+	pthread_mutex_lock(&pci->idle_lock);
+	while (load_seqcst(&pci->gate) & PCI_GATE_COUNT)
+		pthread_cond_wait(&pci->idle, &pci->idle_lock);
+	pthread_mutex_unlock(&pci->idle_lock);
+}
+
 /*
  * Page requests are shut before waiting, not only answered: an access that begins a new one after
  * the answers would wait for a guest that waits for us.
@@ -137,10 +148,7 @@ void viommu__pci_stop(struct viommu_pci *pci)
 		ops->abort(ops->ctx);
 	if (pci->dev)
 		viommu__device_pri(pci->dev, 0);
-	pthread_mutex_lock(&pci->idle_lock);
-	while (load_seqcst(&pci->gate) & PCI_GATE_COUNT)
-		pthread_cond_wait(&pci->idle, &pci->idle_lock);
-	pthread_mutex_unlock(&pci->idle_lock);
+	viommu__pci_wait_idle(pci);
 }
 
 void viommu__pci_go(struct viommu_pci *pci)
@@ -169,6 +177,20 @@ void viommu__pci_enable(struct viommu_pci *pci)
 		ops->control(ops->ctx, changed);
 	if (changed & now & VIOMMU_PCI_BUS_MASTER)
 		viommu__pci_go(pci);
+}
+
+void viommu__pci_restored(struct viommu_pci *pci)
+{
+	uint32_t now = viommu__pci_caps_enabled(pci);
+
+	store_release(&pci->enabled, now);
+	if (pci->dev)
+		viommu__device_pri(pci->dev,
+				   (now & VIOMMU_PCI_PRI) && (now & VIOMMU_PCI_BUS_MASTER));
+	viommu__pci_irq_follow(pci);
+	/* It is paused, so nobody begins before the rest is restored. */
+	if (now & VIOMMU_PCI_BUS_MASTER)
+		fetch_and(&pci->gate, ~PCI_GATE_CLOSED);
 }
 
 void viommu__pci_reset(struct viommu_pci *pci, bool flr)

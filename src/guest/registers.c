@@ -8,6 +8,8 @@
  */
 #include "guest/unit.h"
 
+#include <viommu/state.h>
+
 /* Numbers of registers, in the order of viommu_spec_regs, then of viommu_spec_old_regs. */
 #define REG_NUMBER(NAME, ...) REG_##NAME,
 enum {
@@ -359,6 +361,11 @@ void viommu__registers_reset(struct viommu_guest *g, bool warm)
 		}
 		g->reg[i] = (uint32_t)((g->reg[i] & sticky) | (value & ~sticky));
 	}
+	viommu__registers_constants(g);
+}
+
+void viommu__registers_constants(struct viommu_guest *g)
+{
 	REG32(g, VER) = g->unit.ver;
 	REG64_SET(g, CAP, g->unit.cap);
 	REG64_SET(g, ECAP, g->unit.ecap);
@@ -366,6 +373,36 @@ void viommu__registers_reset(struct viommu_guest *g, bool warm)
 		reg64_at_set(g,
 			     g->flags & VIOMMU_GUEST_VCMD_OLD ? VTD_REG_OLD_VCCAP : VTD_REG_VCCAP,
 			     viommu__vcmd_capability(g));
+}
+
+/* Bits of a register that are reserved in its layout. */
+static uint64_t reg_reserved(const struct viommu_spec_reg *reg)
+{
+	const struct viommu_spec_table *table = viommu_spec_table_find(reg->layout);
+
+	/* A fault record is two registers. */
+	return table ? viommu_spec_reserved(table, reg == reg_number(REG_FRCD_HI)) : 0;
+}
+
+void viommu__registers_check(const struct viommu_guest *g,
+			     const uint32_t value[VIOMMU_GUEST_REGISTERS / 4],
+			     struct viommu_state_in *in)
+{
+	const struct viommu_spec_reg *reg;
+	unsigned int i, first;
+
+	for (i = 0; i < VIOMMU_GUEST_REGISTERS / 4; i++) {
+		uint64_t reserved = UINT64_MAX;
+
+		reg = reg_of(g, i, &first);
+		if (reg)
+			reserved = reg_reserved(reg) >> 32 * (i - first);
+		if (value[i] & (uint32_t)reserved) {
+			viommu_state_refuse(in, "register %s at %xh has bits that it cannot have",
+					    reg ? reg->name : "none", i * 4);
+			return;
+		}
+	}
 }
 
 /* One register, all of it or (bits) half of it. */

@@ -12,6 +12,7 @@
  *	invalidate.c	invalidations handed to the host
  *	intremap.c	interrupt messages, their table and its cache
  *	vcmd.c		virtual commands: PASIDs that the guest asks for
+ *	state.c		all of it saved and restored
  *	profile.c	capabilities: sets that boot, and what a config may say
  *	unit.c		life, locking, devices, inspection
  *
@@ -255,8 +256,15 @@ struct unit_device *viommu__guest_by_sid(struct viommu_guest *g, uint16_t sid);
 void viommu__registers_init(struct viommu_guest *g);
 /* Power-on values; warm: sticky bits stay. */
 void viommu__registers_reset(struct viommu_guest *g, bool warm);
+/* What nobody writes is set: version and capabilities. */
+void viommu__registers_constants(struct viommu_guest *g);
 /* True if the registers that the capabilities place by IRO, FRO and NFR fit into the block. */
 bool viommu__registers_fit(const struct viommu_guest *g);
+struct viommu_state_in;
+/* Values for all of them from outside: can they be? */
+void viommu__registers_check(const struct viommu_guest *g,
+			     const uint32_t value[VIOMMU_GUEST_REGISTERS / 4],
+			     struct viommu_state_in *in);
 
 /* ---- event.c ---- */
 

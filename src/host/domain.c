@@ -9,26 +9,9 @@
  * present").
  */
 #include "host/handle.h"
-#include "host/soft.h"
+#include "host/ss.h"
 
 #define DOMAIN_FLAGS (VIOMMU_DOMAIN_DIRTY | VIOMMU_DOMAIN_NO_NEST)
-#define SS_RW        (VTD_MASK(VTD_SS_R) | VTD_MASK(VTD_SS_W))
-#define SS_ADDR      MASK64(51, 12)
-
-static unsigned int ss_shift(unsigned int level)
-{
-	return 12 + 9 * (level - 1);
-}
-
-static unsigned int ss_index(uint64_t gpa, unsigned int level)
-{
-	return gpa >> ss_shift(level) & 511;
-}
-
-static uint64_t *ss_table(uint64_t entry)
-{
-	return (uint64_t *)(uintptr_t)(entry & SS_ADDR);
-}
 
 /* One leaf; tables on the way are made. 0, -ENOMEM. */
 static int ss_map_page(struct viommu_domain *dom, uint64_t gpa, uint64_t hpa, unsigned int level,
@@ -40,7 +23,7 @@ static int ss_map_page(struct viommu_domain *dom, uint64_t gpa, uint64_t hpa, un
 	for (l = dom->levels; l > level; l--) {
 		uint64_t *e = &table[ss_index(gpa, l)];
 
-		if (!(*e & SS_RW)) {
+		if (!(load_relaxed(e) & SS_RW)) {
 			uint64_t *next = viommu__page_get(&dom->host->pages);
 
 			if (!next)
@@ -48,7 +31,7 @@ static int ss_map_page(struct viommu_domain *dom, uint64_t gpa, uint64_t hpa, un
 			dom->tables++;
 			store_release(e, (uintptr_t)next | SS_RW);
 		}
-		table = ss_table(*e);
+		table = ss_table(load_relaxed(e));
 	}
 	store_release(&table[ss_index(gpa, level)],
 		      hpa | perm | (level > 1 ? VTD_MASK(VTD_SS_PS) : 0));
@@ -67,11 +50,11 @@ static int ss_clear(struct viommu_domain *dom, uint64_t *table, unsigned int lev
 	int empty = 1;
 
 	for (; i < 512 && base + i * span <= last; i++) {
-		uint64_t e = table[i];
+		uint64_t e = load_relaxed(&table[i]); /* walks set marks in it */
 
 		if (!(e & SS_RW))
 			continue;
-		if (level > 1 && !(e & VTD_MASK(VTD_SS_PS))) {
+		if (!ss_is_leaf(e, level)) {
 			uint64_t *next = ss_table(e);
 
 			if (!ss_clear(dom, next, level - 1, base + i * span, first, last, chain))
@@ -84,7 +67,7 @@ static int ss_clear(struct viommu_domain *dom, uint64_t *table, unsigned int lev
 		}
 	}
 	for (i = 0; i < 512 && empty; i++)
-		empty = !(table[i] & SS_RW);
+		empty = !(load_relaxed(&table[i]) & SS_RW);
 	return empty;
 }
 
@@ -107,9 +90,24 @@ static void domain_unmap(struct viommu_domain *dom, uint64_t gpa, uint64_t bytes
 
 	ss_clear(dom, dom->root, dom->levels, 0, gpa, gpa + bytes - 1, &chain);
 	gen_bump(host, &host->gens[dom->did].v);
-	viommu__devices_drop_all(host);
+	viommu__devices_drop_all(host, dom);
 	viommu__markers_drain(&host->markers);
 	chain_free(dom, chain);
+}
+
+unsigned int viommu__domain_level(const struct viommu_domain *dom, uint64_t gpa, uint64_t hpa,
+				  uint64_t left)
+{
+	unsigned int most = dom->max_page_lg2, level = 1;
+
+	/* A page of the dirty bitmap is a leaf of its own. */
+	if (dom->track_lg2 && dom->track_lg2 < most)
+		most = dom->track_lg2;
+	while (level < 3 && ss_shift(level + 1) <= most &&
+	       is_aligned(gpa | hpa, BIT64(ss_shift(level + 1))) &&
+	       left >= BIT64(ss_shift(level + 1)))
+		level++;
+	return level;
 }
 
 int viommu__domain_map(struct viommu_domain *dom, const struct viommu_mem_region *r)
@@ -123,14 +121,9 @@ int viommu__domain_map(struct viommu_domain *dom, const struct viommu_mem_region
 	    hpa + left > BIT64(dom->host->unit.haw))
 		return -ERANGE;
 	while (left) {
-		unsigned int level = 1;
-		uint64_t page;
+		unsigned int level = viommu__domain_level(dom, gpa, hpa, left);
+		uint64_t page = BIT64(ss_shift(level));
 
-		while (level < 3 && ss_shift(level + 1) <= dom->max_page_lg2 &&
-		       is_aligned(gpa | hpa, BIT64(ss_shift(level + 1))) &&
-		       left >= BIT64(ss_shift(level + 1)))
-			level++;
-		page = BIT64(ss_shift(level));
 		if (ss_map_page(dom, gpa, hpa, level, perm)) {
 			/* Also takes away empty tables that this call made. */
 			domain_unmap(dom, r->gpa, r->bytes);
@@ -189,7 +182,7 @@ int viommu__host_reap_lost(struct viommu_host *host)
 		viommu__markers_drain(&host->markers);
 		chain_free(dom, chain);
 	}
-	viommu__devices_drop_all(host);
+	viommu__devices_drop_all(host, NULL);
 	store_release(&host->lost_seen, count); /* last: now the tables know */
 	pthread_mutex_unlock(&host->lock);
 	return 1;
@@ -315,6 +308,7 @@ void viommu_domain_free(struct viommu_domain *dom)
 	if (!dom)
 		return;
 	host = dom->host;
+	viommu_domain_dirty_stop(dom);
 	pthread_mutex_lock(&host->lock);
 	dom->ending = 1;
 again:

@@ -150,7 +150,7 @@ static struct request *request_find(struct viommu_device *dev, uint32_t pasid, u
  */
 static int request_allowed(struct viommu_device *dev, uint32_t pasid)
 {
-	struct record *rec = viommu__record(dev, pasid == VIOMMU_NO_PASID ? 0 : pasid);
+	struct record *rec = viommu__own_record(dev, viommu__entry_of(dev, pasid));
 
 	if (load_acquire(&dev->gone) || dev->pri_off || dev->pri_shut || !rec ||
 	    load_acquire(&rec->state) != RECORD_BOUND)
@@ -161,7 +161,7 @@ static int request_allowed(struct viommu_device *dev, uint32_t pasid)
 int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
 			 int no_wait, uint32_t *response)
 {
-	struct viommu_host *host = dev->host;
+	const struct viommu_host_ops *ops = dev->ops;
 	struct viommu_page_request up;
 	struct request *r;
 	int err, fresh = 0;
@@ -180,7 +180,7 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 			err = -EPERM;
 		} else {
 			err = request_allowed(dev, pasid);
-			if (!err && !r && no_wait)
+			if (!err && ((!r && no_wait) || dev->paused))
 				err = -EAGAIN;
 		}
 		if (err) {
@@ -222,8 +222,8 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 				up.gp.v = gp;
 			}
 		}
-		if (host->ops.page_request)
-			host->ops.page_request(host->ops.ctx, dev, &up);
+		if (ops->page_request)
+			ops->page_request(ops->ctx, dev, &up);
 		else
 			viommu_host_page_response(
 				dev, &(struct viommu_page_response){
@@ -236,8 +236,13 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 		return -EAGAIN;
 
 	pthread_mutex_lock(&dev->request_lock);
-	while (r->state == REQUEST_OPEN)
+	while (r->state == REQUEST_OPEN && !dev->paused)
 		pthread_cond_wait(&dev->request_cond, &dev->request_lock);
+	if (r->state == REQUEST_OPEN) {
+		r->waiters--;
+		pthread_mutex_unlock(&dev->request_lock);
+		return -EAGAIN;
+	}
 	*response = r->code;
 	if (r->code != VIOMMU_RESPONSE_SUCCESS)
 		err = -EPERM;
@@ -330,6 +335,14 @@ void viommu__device_pri(struct viommu_device *dev, int on)
 	/* After that none can be opened: what this answers is the last. */
 	if (!on)
 		viommu__requests_end(dev, VIOMMU_ALL_PASIDS, VIOMMU_RESPONSE_INVALID);
+}
+
+void viommu__device_pause(struct viommu_device *dev, int on)
+{
+	pthread_mutex_lock(&dev->request_lock);
+	dev->paused = !!on;
+	pthread_cond_broadcast(&dev->request_cond);
+	pthread_mutex_unlock(&dev->request_lock);
 }
 
 int viommu__device_pri_failed(struct viommu_device *dev)

@@ -119,13 +119,44 @@ int viommu_mem_read(struct viommu_mem *mem, uint64_t gpa, void *buf, size_t byte
 	return ret;
 }
 
+void viommu__mem_written(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes)
+{
+	struct list *pos;
+
+	if (likely(!load_acquire(&mem->tracked)) || !bytes)
+		return;
+	pthread_mutex_lock(&mem->track_lock);
+	list_for_each(pos, &mem->trackers) {
+		struct viommu__mem_tracker *t = list_entry(pos, struct viommu__mem_tracker, link);
+
+		t->written(t, gpa, bytes);
+	}
+	pthread_mutex_unlock(&mem->track_lock);
+}
+
+void viommu__mem_track(struct viommu_mem *mem, struct viommu__mem_tracker *t)
+{
+	pthread_mutex_lock(&mem->track_lock);
+	list_add_tail(&mem->trackers, &t->link);
+	store_release(&mem->tracked, mem->tracked + 1);
+	pthread_mutex_unlock(&mem->track_lock);
+}
+
+void viommu__mem_untrack(struct viommu_mem *mem, struct viommu__mem_tracker *t)
+{
+	pthread_mutex_lock(&mem->track_lock);
+	list_del(&t->link);
+	store_release(&mem->tracked, mem->tracked - 1);
+	pthread_mutex_unlock(&mem->track_lock);
+}
+
 int viommu_mem_write(struct viommu_mem *mem, uint64_t gpa, const void *buf, size_t bytes)
 {
 	unsigned token = viommu__mem_enter(mem);
 	struct viommu__region *r;
 	const char *from = buf;
+	uint64_t first = gpa, n;
 	int ret = 0;
-	uint64_t n;
 
 	while (bytes) {
 		r = region_for(mem, gpa, true);
@@ -144,6 +175,7 @@ int viommu_mem_write(struct viommu_mem *mem, uint64_t gpa, const void *buf, size
 		bytes -= n;
 	}
 	viommu__mem_leave(mem, token);
+	viommu__mem_written(mem, first, gpa - first);
 	return ret;
 }
 
@@ -191,6 +223,7 @@ int viommu_mem_store64(struct viommu_mem *mem, uint64_t gpa, uint64_t value)
 			ret = 0;
 	}
 	viommu__mem_leave(mem, token);
+	viommu__mem_written(mem, gpa, ret ? 0 : 8);
 	return ret;
 }
 
@@ -214,6 +247,7 @@ int viommu_mem_cas64(struct viommu_mem *mem, uint64_t gpa, uint64_t *old, uint64
 		}
 	}
 	viommu__mem_leave(mem, token);
+	viommu__mem_written(mem, gpa, ret ? 0 : 8);
 	return ret;
 }
 

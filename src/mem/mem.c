@@ -23,6 +23,7 @@ int viommu_mem_new(struct viommu_mem **out)
 	if (!mem)
 		return -ENOMEM;
 	list_init(&mem->listeners);
+	list_init(&mem->trackers);
 	mem->by_gpa = viommu__index_new(false);
 	mem->by_host = viommu__index_new(true);
 	if (!mem->by_gpa || !mem->by_host || viommu__sections_init(&mem->sections))
@@ -30,6 +31,10 @@ int viommu_mem_new(struct viommu_mem **out)
 	/* -ENOMEM is the one error that a mutex without attributes could have. */
 	if (pthread_mutex_init(&mem->lock, NULL))
 		goto err;
+	if (pthread_mutex_init(&mem->track_lock, NULL)) {
+		pthread_mutex_destroy(&mem->lock);
+		goto err;
+	}
 	*out = mem;
 	return 0;
 err:
@@ -127,6 +132,7 @@ void viommu_mem_free(struct viommu_mem *mem)
 	viommu__index_free(mem->by_host);
 	viommu__index_free(mem->by_gpa);
 	viommu__sections_destroy(&mem->sections);
+	pthread_mutex_destroy(&mem->track_lock);
 	pthread_mutex_destroy(&mem->lock);
 	viommu__free(mem);
 }

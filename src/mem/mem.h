@@ -76,6 +76,21 @@ int viommu__mem_listen(struct viommu_mem *mem, struct viommu__mem_listener *l);
 /* removed() is called for all regions. */
 void viommu__mem_unlisten(struct viommu_mem *mem, struct viommu__mem_listener *l);
 
+/*
+ * Told of each write by the public calls, and by viommu__mem_written(), after it was done. Under a
+ * lock that no other call of the memory takes, so it may take the host's.
+ */
+struct viommu__mem_tracker {
+	struct list link;
+	void (*written)(struct viommu__mem_tracker *t, uint64_t gpa, uint64_t bytes);
+};
+
+void viommu__mem_track(struct viommu_mem *mem, struct viommu__mem_tracker *t);
+/* On return it is told nothing any more. */
+void viommu__mem_untrack(struct viommu_mem *mem, struct viommu__mem_tracker *t);
+/* For who writes by viommu__mem_ptr(). */
+void viommu__mem_written(struct viommu_mem *mem, uint64_t gpa, uint64_t bytes);
+
 #ifdef VIOMMU_TEST_HOOKS
 /*
  * Let the n-th lookup from here find a hole, once: 1 is the next, 0 is none. A lookup is a call of

@@ -7,6 +7,8 @@
  *	by_gpa, by_host	under lock, seq_cst store	readers in a section, seq_cst load; see section.h
  *	region.dead	GONE under lock, LOST by	readers in a section
  *			the SIGBUS handler; fetch_or
+ *	trackers	under track_lock		under track_lock
+ *	tracked		under track_lock		any thread
  *	others		under lock			under lock
  * Adding:   prepare both edits, tell listeners, publish. Nothing can fail after the first listener
  *	     agreed but another listener.
@@ -39,6 +41,10 @@ struct viommu_mem {
 	struct viommu__retired *ageing;   /* freed when it ends */
 	int ageing_step;                  /* 0: the unused phase may have readers; 1: flipped */
 	struct viommu__retired *leftover; /* regions gone, unmapped, still in an index */
+
+	pthread_mutex_t track_lock; /* with no other of ours held; inside it the host's */
+	struct list trackers;
+	uint32_t tracked; /* how many */
 
 #ifdef VIOMMU_TEST_HOOKS
 	/* Atomic: lookups until the one that fails, 0 for none; and whether it has. */

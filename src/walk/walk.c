@@ -309,8 +309,12 @@ static __attribute__((noinline)) int entry_update(struct run *run, struct viommu
 	if (run->dry)
 		return 0;
 	for (tries = 0; tries < VIOMMU__WALK_TRIES; tries++) {
-		if (cmpxchg(ptr, &now, now | marks))
+		if (cmpxchg(ptr, &now, now | marks)) {
+			/* Tables of ours: the stage below marked the page when it was asked. */
+			if (!run->own && run->stack->mem)
+				viommu__mem_written(run->stack->mem, slot->phys, 8);
 			return 0;
+		}
 		if ((now ^ read) & same)
 			break;
 	}

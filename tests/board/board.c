@@ -38,7 +38,7 @@ static void a_config_that_is_not_one_is_refused(void **state)
 	for (i = 0; i < 5; i++)
 		bad[i] = good;
 	bad[0].size--;
-	bad[1].reserved = 1;
+	bad[1].domain_flags = VIOMMU_DOMAIN_NO_NEST;
 	bad[2].reserved2 = 1;
 	bad[3].guest.profile = 99;
 	bad[4].max_page_requests = 513;

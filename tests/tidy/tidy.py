@@ -35,7 +35,7 @@ FLOORS = {
 
 # Public header -> the folder that implements it. "viommu.h", if it exists, includes all of them.
 HEADERS = {
-    "types": "base", "error": "base", "version": "base",
+    "types": "base", "error": "base", "version": "base", "state": "base",
     "vtd": "spec", "dsa_spec": "spec",
     "mem": "mem",
     "walk": "walk",

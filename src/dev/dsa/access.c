@@ -7,6 +7,9 @@
  * ATS writes are posted, so their faults are not known here: the bytes are lost, and the job goes
  * on.
  *
+ * While the function pauses an access that waits for its page ends with -EAGAIN: the job is
+ * suspended, its request stays, and the access that comes again finds it or its answer.
+ *
  * The guest's PASID becomes the host's for each access anew: a host PASID that was given back
  * meanwhile may be somebody else's.
  */
@@ -126,6 +129,10 @@ static unsigned int run(struct dsa_job *job, enum kind kind, uint64_t addr, uint
 					      n, flags, &res);
 		if (!ret)
 			continue;
+		if (ret == -EAGAIN) {
+			*done += (uint32_t)res.done;
+			return DSA_SUSPENDED;
+		}
 		if (ret < 0) /* a host device that cannot send what the function may */
 			return nowhere(job, how, at, kind != READ);
 		*done += (uint32_t)res.done;
@@ -172,6 +179,10 @@ unsigned int viommu__dsa_copy(struct dsa_job *job, uint64_t dst, uint64_t src, u
 		ret = viommu_dma_copy(job->dma, dev, pasid, d, pasid, s, n, flags, &res);
 		if (!ret)
 			continue;
+		if (ret == -EAGAIN) {
+			*done += (uint32_t)res.done;
+			return DSA_SUSPENDED;
+		}
 		if (ret < 0)
 			return nowhere(job, 0, s, false);
 		*done += (uint32_t)res.done;
@@ -203,6 +214,8 @@ unsigned int viommu__dsa_probe(struct dsa_job *job, uint64_t addr)
 	/* The page is not there, so nobody looks at it: an atomic that adds nothing asks for it. */
 	ret = viommu_dma_atomic(job->dma, dev, pasid, addr, 8, VIOMMU_ATOMIC_FETCH_ADD, 0, 0,
 				dma_flags(job, DSA_ALWAYS), &old, &res);
+	if (ret == -EAGAIN)
+		return DSA_SUSPENDED;
 	if (ret < 0)
 		return nowhere(job, DSA_ALWAYS, addr, true);
 	return ret ? faulted(job, DSA_ALWAYS, &res) : 0;

@@ -90,15 +90,12 @@ static bool ops_allowed(const uint32_t *cfg)
 	return true;
 }
 
-static unsigned int check_wq(struct viommu_dsa *dsa, unsigned int wq, uint32_t enabled)
+/* What an enabled queue's configuration is. */
+static unsigned int check_wq_config(struct viommu_dsa *dsa, unsigned int wq, uint32_t enabled)
 {
 	const uint32_t *cfg = dsa_wqcfg(dsa, wq);
 	bool pasid = DSA_GET32(cfg, DSA_WQCFG_PASID_EN);
 
-	if (dsa_state(dsa) != DSA_STATE_ENABLED)
-		return DSA_CE_DEV_OFF;
-	if (dsa_wq_state(dsa, wq) != DSA_STATE_DISABLED)
-		return DSA_CE_WQ_ENABLED;
 	if (!DSA_GET32(cfg, DSA_WQCFG_SIZE))
 		return DSA_CE_WQ_SIZE;
 	if (!DSA_GET32(cfg, DSA_WQCFG_PRIORITY))
@@ -124,6 +121,21 @@ static unsigned int check_wq(struct viommu_dsa *dsa, unsigned int wq, uint32_t e
 	if (DSA_GET32(cfg, DSA_WQCFG_PRS_DISABLE))
 		return DSA_CE_WQ_PRS;
 	return NO_ERROR;
+}
+
+static unsigned int check_wq(struct viommu_dsa *dsa, unsigned int wq, uint32_t enabled)
+{
+	if (dsa_state(dsa) != DSA_STATE_ENABLED)
+		return DSA_CE_DEV_OFF;
+	if (dsa_wq_state(dsa, wq) != DSA_STATE_DISABLED)
+		return DSA_CE_WQ_ENABLED;
+	return check_wq_config(dsa, wq, enabled);
+}
+
+bool viommu__dsa_wq_good(struct viommu_dsa *dsa, unsigned int wq)
+{
+	/* What the function has enabled may have changed since, which halted the device. */
+	return check_wq_config(dsa, wq, ~UINT32_C(0)) == NO_ERROR;
 }
 
 /* ---- What commands do ------------------------------------------------------------------------ */
@@ -187,8 +199,12 @@ static void abort_jobs(struct viommu_dsa *dsa, uint32_t wqs, uint32_t pasid)
 	for (i = 0; i < dsa->engines; i++) {
 		struct dsa_engine *e = &dsa->engine[i];
 
-		if (e->busy && wqs >> e->wq & 1 &&
-		    (pasid == VIOMMU_ALL_PASIDS || e->pasid == pasid))
+		if (!e->busy || !(wqs >> e->wq & 1) ||
+		    (pasid != VIOMMU_ALL_PASIDS && e->pasid != pasid))
+			continue;
+		if (e->parked)
+			viommu__dsa_unpark(dsa, e);
+		else
 			store_relaxed(&e->abort, 1);
 	}
 }
@@ -332,6 +348,14 @@ static void finish(struct viommu_dsa *dsa, unsigned int err)
 	dsa->command.active = false;
 	if (dsa->command.interrupt)
 		viommu__dsa_cause(dsa, DSA_BITS(DSA_INTCAUSE_COMMAND));
+}
+
+bool viommu__dsa_command_good(struct viommu_dsa *dsa)
+{
+	const struct dsa_command *c = &dsa->command;
+
+	return c->code != DSA_CMD_ENABLE_DEVICE && c->code != DSA_CMD_ENABLE_WQ &&
+	       check_operand(dsa, c) == NO_ERROR;
 }
 
 void viommu__dsa_command_poll(struct viommu_dsa *dsa)

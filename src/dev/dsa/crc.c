@@ -86,7 +86,9 @@ unsigned int viommu__dsa_crc_operate(struct dsa_job *job)
 	uint32_t size = dsa_size(job);
 	unsigned int status, wstatus;
 
-	if (job->flags & DSA_FLAG_CRC_READ_SEED) {
+	if (job->completed) {
+		seed = (uint32_t)DSA_FIELD(job->tail[0], DSA_CR_CRC);
+	} else if (job->flags & DSA_FLAG_CRC_READ_SEED) {
 		status = viommu__dsa_read(job, DSA_GET(job->w, DSA_D_CRC_SEED_ADDR), bytes, 4, 0,
 					  &got);
 		if (status)
@@ -98,8 +100,9 @@ unsigned int viommu__dsa_crc_operate(struct dsa_job *job)
 	job->tail[0] = DSA_VAL(DSA_CR_CRC, seed);
 	state = convert(job, seed);
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		status =
 			viommu__dsa_read(job, src + job->completed, buf,
 					 (uint32_t)min_u64(size - job->completed, DSA_BUFFER_BYTES),

@@ -172,17 +172,19 @@ unsigned int viommu__dsa_dif_operate(struct dsa_job *job)
 {
 	uint64_t src = DSA_GET(job->w, DSA_D_A), dst = DSA_GET(job->w, DSA_D_B);
 	uint8_t *in = job->engine->buf[0], *out = job->engine->buf[1], bad;
-	uint32_t blocks, n = 0, most, got, good, wrote;
+	uint32_t blocks, n, most, got, good, wrote;
 	unsigned int status, wstatus;
 	struct dif d;
 
 	parse(job, &d);
 	blocks = dsa_size(job) / d.in;
 	most = DSA_BUFFER_BYTES / (d.block + TAG);
-	tell(job, &d, 0);
+	n = job->completed / d.in;
+	tell(job, &d, n);
 	while (n < blocks) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		status = viommu__dsa_read(job, src + (uint64_t)n * d.in, in,
 					  (uint32_t)min_u64(blocks - n, most) * d.in, 0, &got);
 		bad = 0;
@@ -209,10 +211,18 @@ unsigned int viommu__dsa_dif_operate(struct dsa_job *job)
 		tell(job, &d, n);
 		if (bad) {
 			job->result = bad;
-			return DSA_ST_DIF;
+			return dsa_no_fault(job, DSA_ST_DIF);
 		}
 		if (status)
 			return status;
 	}
 	return 0;
+}
+
+bool viommu__dsa_dif_resumable(struct dsa_job *job)
+{
+	struct dif d;
+
+	parse(job, &d);
+	return job->completed % d.in == 0;
 }

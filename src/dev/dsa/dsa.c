@@ -43,9 +43,13 @@ static void dsa_abort(void *ctx)
 static void dsa_reset(void *ctx)
 {
 	struct viommu_dsa *dsa = ctx;
+	unsigned int i;
 
 	dsa_lock(dsa);
 	memset(&dsa->command, 0, sizeof(dsa->command));
+	for (i = 0; i < dsa->engines; i++)
+		if (dsa->engine[i].parked)
+			viommu__dsa_unpark(dsa, &dsa->engine[i]);
 	viommu__dsa_regs_reset(dsa);
 	viommu__dsa_queues_reset(dsa);
 	dsa->vectors = 0;
@@ -89,21 +93,20 @@ static int dsa_run(void *ctx, struct viommu_dma *dma)
 	job.dma = dma;
 	viommu__dsa_job(&job);
 	dsa_lock(dsa);
-	viommu__dsa_release(dsa, &job);
-	viommu__dsa_command_poll(dsa);
+	if (job.suspended && !dsa_stopped(&job)) {
+		viommu__dsa_park(dsa, &job);
+	} else {
+		viommu__dsa_release(dsa, &job);
+		viommu__dsa_command_poll(dsa);
+	}
 	viommu__dsa_unlock(dsa);
 	return 1;
 }
 
 /* ---- Its life -------------------------------------------------------------------------------- */
 
-static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *config)
+static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *c)
 {
-	const struct viommu_dsa_config none = { .size = sizeof(none) };
-	const struct viommu_dsa_config *c = config ? config : &none;
-
-	if (c->size != sizeof(*c))
-		return -EINVAL;
 	dsa->queues = c->queues ? c->queues : VIOMMU_DSA_MAX_QUEUES;
 	dsa->groups = c->groups ? c->groups : VIOMMU_DSA_MAX_GROUPS;
 	dsa->engines = c->engines ? c->engines : VIOMMU_DSA_MAX_ENGINES;
@@ -120,8 +123,11 @@ static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *con
 	return 0;
 }
 
-static int make_pci(struct viommu_dsa *dsa)
+static int make_pci(struct viommu_dsa *dsa, bool part)
 {
+	/* Of a part as large as of the whole: firmware then places each VM's BARs alike. */
+	uint64_t room = part ? VIOMMU_DSA_MAX_QUEUES : dsa->queues;
+
 	struct viommu_pci_config pc = {
 		.size = sizeof(pc),
 		.vendor = dsa->msi ? 0x1af4 : 0x8086,
@@ -142,7 +148,9 @@ static int make_pci(struct viommu_dsa *dsa)
 			 .abort = dsa_abort,
 			 .reset = dsa_reset,
 			 .control = dsa_control,
-			 .run = dsa_run },
+			 .run = dsa_run,
+			 .save = viommu__dsa_save,
+			 .load = viommu__dsa_load },
 	};
 	uint64_t portals = UINT64_C(1) << DSA_PORTAL_LG2;
 
@@ -151,7 +159,7 @@ static int make_pci(struct viommu_dsa *dsa)
 	/* As a power of two. */
 	for (pc.msi_vectors = dsa->msi; pc.msi_vectors && pc.msi_vectors < dsa_vectors(dsa);)
 		pc.msi_vectors = (uint8_t)(pc.msi_vectors * 2);
-	while (portals < (uint64_t)dsa->queues << DSA_PORTAL_LG2)
+	while (portals < room << DSA_PORTAL_LG2)
 		portals *= 2;
 	pc.bar[2].bytes = portals;
 	pc.bar[2].flags = VIOMMU_PCI_BAR_64 | VIOMMU_PCI_BAR_PREFETCH;
@@ -190,10 +198,17 @@ static void make_tables(struct dsa_tables *t)
 
 int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **out)
 {
+	struct viommu_dsa_config c = { .size = sizeof(c) };
 	struct viommu_dsa *dsa;
 	int err;
 
 	*out = NULL;
+	if (config && config->size != sizeof(c))
+		return -EINVAL;
+	if (config)
+		c = *config;
+	if (c.hw)
+		viommu__dsa_hw_share(c.hw, &c);
 	dsa = viommu__calloc(1, sizeof(*dsa));
 	if (!dsa)
 		return -ENOMEM;
@@ -202,7 +217,7 @@ int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **o
 		viommu__free(dsa);
 		return -err;
 	}
-	err = configure(dsa, config);
+	err = configure(dsa, &c);
 	if (err)
 		goto fail;
 	make_tables(&dsa->tables);
@@ -210,9 +225,13 @@ int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **o
 	if (err)
 		goto fail;
 	viommu__dsa_regs_reset(dsa);
-	err = make_pci(dsa);
+	err = make_pci(dsa, c.hw);
 	if (err)
 		goto fail;
+	err = c.hw ? viommu__dsa_hw_take(c.hw, dsa) : 0;
+	if (err)
+		goto fail;
+	dsa->hw = c.hw;
 	*out = dsa;
 	return 0;
 
@@ -227,6 +246,8 @@ void viommu_dsa_free(struct viommu_dsa *dsa)
 
 	if (!dsa)
 		return;
+	if (dsa->hw)
+		viommu__dsa_hw_give(dsa->hw, dsa);
 	viommu_pci_free(dsa->pci);
 	for (i = 0; i < VIOMMU_DSA_MAX_ENGINES; i++)
 		for (k = 0; k < DSA_BUFFERS; k++)

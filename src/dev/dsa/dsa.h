@@ -11,7 +11,13 @@
  * copies of 64 bytes, never during an access to guest memory, and nothing of the framework is
  * called with it: vectors to send and the kick wait in the device until dsa_unlock().
  *
- * A job belongs to the thread that runs it. What others may tell it is engine->abort.
+ * A job belongs to the thread that runs it. What others may tell it is engine->abort. One that was
+ * suspended waits in its engine, which stays busy, until somebody takes it again:
+ *
+ *	START --checks, page of the record--> OPERATE --result--> COMPLETE --record--> end
+ *
+ * It goes on in its stage: START from its beginning, OPERATE from `completed` and what the
+ * operation keeps in tail and last, COMPLETE with its record.
  */
 #ifndef VIOMMU_DEV_DSA_H
 #define VIOMMU_DEV_DSA_H
@@ -68,6 +74,8 @@
 
 /* A job that was told to stop leaves no record: no status of the specification. */
 #define DSA_ABORTED 0xffu
+/* The function pauses: the job leaves its thread with what it has done, and goes on later. */
+#define DSA_SUSPENDED 0xfeu
 
 /*
  * Bytes that an operation moves between two looks at engine->abort, and the size of an engine's
@@ -77,13 +85,16 @@
 #define DSA_BUFFER_BYTES 32768u
 #define DSA_BUFFERS      3u
 
+/* Of a delta record, bytes: a 16-bit index of 8-byte words, then the word. */
+#define DSA_DELTA_ENTRY 10u
+
 struct dsa_entry {
 	uint64_t w[8];
 	uint64_t ticket; /* submissions are numbered from 1 */
 	bool ims;
 };
 
-/* Guarded by the lock, as everything up to struct dsa_job. */
+/* Guarded by the lock, as everything up to the registers. */
 struct dsa_queue {
 	struct dsa_entry *ring; /* of `size` entries, part of dsa->entries; set at device enable */
 	uint32_t size;
@@ -93,13 +104,67 @@ struct dsa_queue {
 	int32_t credit;   /* of the weighted choice */
 };
 
+/* How far a job is. */
+enum dsa_stage {
+	DSA_STAGE_START,
+	DSA_STAGE_OPERATE,
+	DSA_STAGE_COMPLETE,
+};
+
+struct dsa_job {
+	struct viommu_dsa *dsa;
+	struct dsa_engine *engine;
+	struct viommu_dma *dma;
+	uint64_t w[8];
+	unsigned int wq;
+	unsigned int index; /* in its batch */
+	bool in_batch;
+	bool ims;
+	/* of the queue, as they were when the job was taken */
+	bool dedicated;
+	bool bof;      /* BOF may be asked for */
+	bool user_int; /* interrupts may be asked for */
+	bool ats_off, prs_off;
+	bool priv;
+	bool int_ok;    /* the handle is good, and the interrupt is wanted */
+	uint32_t pasid; /* the guest's, or VIOMMU_NO_PASID */
+	uint64_t ops;   /* operations allowed */
+	uint64_t max_transfer;
+	uint64_t max_batch;
+	/* while it runs */
+	bool ats, prs;
+	bool suspended;
+	bool failed;   /* a batch: one of those before did not succeed */
+	uint8_t stage; /* enum dsa_stage */
+	unsigned int op;
+	uint32_t flags;
+	int64_t last; /* apply delta: the index before, -1 = none */
+	/* what comes of it */
+	bool fault_write;
+	uint8_t status; /* enum viommu_dsa_status, or DSA_ABORTED */
+	uint8_t result;
+	uint32_t bad_flags;
+	uint32_t completed; /* of a batch that runs: its next descriptor */
+	uint64_t fault_addr;
+	uint64_t tail[2];
+	/* for the statistics, with those of its batch */
+	uint64_t moved;
+	uint32_t ran;
+	uint32_t errors;
+	bool batch;
+};
+
 struct dsa_engine {
 	bool busy;
+	bool parked;    /* its job is suspended, and in here */
+	bool in_member; /* as is the one of its batch that was running */
 	uint32_t abort; /* atomic: the job reads it without the lock */
 	uint32_t wq;
 	uint32_t pasid;
 	uint64_t ticket;
 	uint8_t *buf[DSA_BUFFERS]; /* the job's */
+	struct dsa_job job;
+	struct dsa_job member;
 };
 
 /* 64 bytes that arrive in pieces, for the slots of a portal page whose number is the same mod 8. */
@@ -127,6 +192,7 @@ struct dsa_tables {
 
 struct viommu_dsa {
 	struct viommu_pci *pci;
+	struct viommu_dsa_hw *hw; /* NULL: no part of one, or it has taken nothing of it yet */
 	unsigned int queues, groups, engines;
 	unsigned int transfer_lg2, batch_lg2;
 	unsigned int entries_nr;
@@ -195,6 +261,9 @@ uint64_t viommu__dsa_reg_read(struct viommu_dsa *dsa, uint64_t offset, unsigned 
 void viommu__dsa_reg_write(struct viommu_dsa *dsa, uint64_t offset, unsigned int bytes,
 			   uint64_t value);
 
+/* Bits of the dword at offset that software can change at some time, by writing or clearing. */
+uint32_t viommu__dsa_reg_bits(struct viommu_dsa *dsa, uint32_t offset);
+
 static inline void dsa_lock(struct viommu_dsa *dsa)
 {
 	pthread_mutex_lock(&dsa->lock);
@@ -212,6 +281,14 @@ struct dsa_swerror {
 };
 void viommu__dsa_swerror(struct viommu_dsa *dsa, const struct dsa_swerror *e);
 
+/* ---- A part of an accelerator (hw.c) ---- */
+
+/* What the configuration leaves open. */
+void viommu__dsa_hw_share(const struct viommu_dsa_hw *hw, struct viommu_dsa_config *config);
+/* 0, -EINVAL, -ENOSPC. */
+int viommu__dsa_hw_take(struct viommu_dsa_hw *hw, const struct viommu_dsa *dsa);
+void viommu__dsa_hw_give(struct viommu_dsa_hw *hw, const struct viommu_dsa *dsa);
+
 /* ---- Commands (command.c), with the lock ---- */
 
 void viommu__dsa_command(struct viommu_dsa *dsa, uint32_t value);
@@ -219,8 +296,17 @@ void viommu__dsa_command(struct viommu_dsa *dsa, uint32_t value);
 void viommu__dsa_command_poll(struct viommu_dsa *dsa);
 /* Every job of every queue up to now is dropped or told to stop. */
 void viommu__dsa_abort(struct viommu_dsa *dsa);
+/* Is the queue's configuration one that it could be enabled with? */
+bool viommu__dsa_wq_good(struct viommu_dsa *dsa, unsigned int wq);
+/* May the command be one that is in progress? */
+bool viommu__dsa_command_good(struct viommu_dsa *dsa);
 /* To Halt, for SWERROR's sake. */
 void viommu__dsa_halt(struct viommu_dsa *dsa);
+
+/* ---- Saved and restored (state.c) ---- */
+
+void viommu__dsa_save(void *ctx, struct viommu_state_out *out);
+void viommu__dsa_load(void *ctx, struct viommu_state_in *in);
 
 /* ---- Queues and portals (queue.c), with the lock ---- */
 
@@ -239,56 +325,23 @@ uint32_t viommu__dsa_entry_pasid(struct viommu_dsa *dsa, unsigned int wq,
 /* Does a command that waits for this queue, and for this PASID, still wait? */
 bool viommu__dsa_queue_pending(struct viommu_dsa *dsa, unsigned int wq, uint32_t pasid,
 			       uint64_t ticket);
-struct dsa_job;
-/* The next job, its engine taken; false: there is nothing to do, or no engine is free. */
+/*
+ * The next job, its engine taken, or one that was suspended; false: there is nothing to do, or no
+ * engine is free.
+ */
 bool viommu__dsa_pick(struct viommu_dsa *dsa, struct dsa_job *job);
 /* True if viommu__dsa_pick() would find another one. */
 bool viommu__dsa_more(struct viommu_dsa *dsa);
 /* It has ended. */
 void viommu__dsa_release(struct viommu_dsa *dsa, struct dsa_job *job);
+/* It is suspended, and will be picked again. */
+void viommu__dsa_park(struct viommu_dsa *dsa, struct dsa_job *job);
+/* The engine's suspended job is no more. */
+void viommu__dsa_unpark(struct viommu_dsa *dsa, struct dsa_engine *engine);
 
 /* ---- Jobs ---- */
 
-struct dsa_job {
-	struct viommu_dsa *dsa;
-	struct dsa_engine *engine;
-	struct viommu_dma *dma;
-	uint64_t w[8];
-	unsigned int wq;
-	unsigned int index; /* in its batch */
-	bool in_batch;
-	bool ims;
-	/* of the queue, as they were when the job was taken */
-	bool dedicated;
-	bool bof;      /* BOF may be asked for */
-	bool user_int; /* interrupts may be asked for */
-	bool ats_off, prs_off;
-	bool priv;
-	bool int_ok;    /* the handle is good, and the interrupt is wanted */
-	uint32_t pasid; /* the guest's, or VIOMMU_NO_PASID */
-	uint64_t ops;   /* operations allowed */
-	uint64_t max_transfer;
-	uint64_t max_batch;
-	/* while it runs */
-	bool ats, prs;
-	unsigned int op;
-	uint32_t flags;
-	/* what comes of it */
-	bool fault_write;
-	uint8_t status; /* enum viommu_dsa_status, or DSA_ABORTED */
-	uint8_t result;
-	uint32_t bad_flags;
-	uint32_t completed;
-	uint64_t fault_addr;
-	uint64_t tail[2];
-	/* for the statistics, with those of its batch */
-	uint64_t moved;
-	uint32_t ran;
-	uint32_t errors;
-	bool batch;
-};
-
-/* Runs it to its end. Without the lock. */
+/* Runs it to its end, or to where it is suspended. Without the lock. */
 void viommu__dsa_job(struct dsa_job *job);
 
 /* ---- Memory of a job (access.c). 0, or a status. ---- */
@@ -313,8 +366,26 @@ static inline bool dsa_stopped(const struct dsa_job *job)
 	return load_relaxed(&job->engine->abort) || viommu_pci_stopping(job->dsa->pci);
 }
 
+/* Something was found before the place of a fault: that one is not told. */
+static inline unsigned int dsa_no_fault(struct dsa_job *job, unsigned int status)
+{
+	job->fault_addr = 0;
+	job->fault_write = false;
+	return status;
+}
+
+/* Between two pieces of work: 0 to go on. */
+static inline unsigned int dsa_look(const struct dsa_job *job)
+{
+	if (dsa_stopped(job))
+		return DSA_ABORTED;
+	return viommu_pci_pausing(job->dsa->pci) ? DSA_SUSPENDED : 0;
+}
+
 /* ---- Operations. A status; checks were made by viommu__dsa_check(). ---- */
 
+/* Does a whole number of blocks end at `completed`? */
+bool viommu__dsa_dif_resumable(struct dsa_job *job);
 /* Of the operation's operands: 0 or a status. */
 unsigned int viommu__dsa_operands(struct dsa_job *job);
 unsigned int viommu__dsa_operate(struct dsa_job *job);

@@ -199,12 +199,19 @@ static unsigned int record_write(struct dsa_job *job)
 static void complete(struct dsa_job *job)
 {
 	uint64_t cr = DSA_GET(job->w, DSA_D_CR);
+	unsigned int status;
 	bool told = true;
 
-	if (record_wanted(job))
-		told = !record_write(job);
-	else if (!succeeded(job->status) && job->status != DSA_ST_BATCH)
+	if (record_wanted(job)) {
+		status = record_write(job);
+		if (status == DSA_SUSPENDED) {
+			job->suspended = true;
+			return;
+		}
+		told = !status;
+	} else if (!succeeded(job->status) && job->status != DSA_ST_BATCH) {
 		swerror(job, job->status, job->status == DSA_ST_CR_ALIGN ? cr : job->fault_addr);
+	}
 	if (dsa_stopped(job)) {
 		job->status = DSA_ABORTED;
 		return;
@@ -219,48 +226,83 @@ static void complete(struct dsa_job *job)
 
 static void run(struct dsa_job *job);
 
+/* One of a batch, from its beginning or from where it was suspended. 0, or a status. */
+static unsigned int batch_member(struct dsa_job *job, struct dsa_job *member)
+{
+	run(member);
+	job->moved = member->moved;
+	job->ran = member->ran;
+	job->errors = member->errors;
+	if (member->suspended) {
+		job->engine->member = *member;
+		job->engine->in_member = true;
+		return DSA_SUSPENDED;
+	}
+	if (member->status == DSA_ABORTED)
+		return DSA_ABORTED;
+	job->failed |= member->status != DSA_ST_SUCCESS;
+	job->completed = member->index + 1;
+	return 0;
+}
+
+/* The one that was running when the batch was suspended. */
+static unsigned int batch_resume(struct dsa_job *job)
+{
+	struct dsa_job member = job->engine->member;
+
+	if (!job->engine->in_member)
+		return 0;
+	job->engine->in_member = false;
+	member.dsa = job->dsa;
+	member.engine = job->engine;
+	member.dma = job->dma;
+	member.ats = job->ats;
+	member.prs = job->prs;
+	return batch_member(job, &member);
+}
+
 /*
  * The list is read once, some descriptors at a time. What could be read runs before a fault of the
- * list is told.
+ * list is told. After a suspension what has not run is read again.
  */
 static unsigned int batch(struct dsa_job *job)
 {
 	uint64_t list = DSA_GET(job->w, DSA_D_A), desc[FETCH][8];
-	uint32_t count = dsa_size(job), at = 0, got, i, n;
-	unsigned int status = 0;
-	bool failed = false;
+	unsigned int status = batch_resume(job), ended;
+	uint32_t count = dsa_size(job), at, got, i, n;
 
-	while (at < count && !status) {
+	if (status)
+		return status;
+	while (job->completed < count && !status) {
+		at = job->completed;
 		n = count - at < FETCH ? count - at : FETCH;
 		status = viommu__dsa_read(job, list + (uint64_t)at * 64, desc, n * 64, DSA_ALWAYS,
 					  &got);
 		for (i = 0; i < got / 64; i++) {
 			struct dsa_job member = *job;
 
-			if (failed && DSA_GET(desc[i], DSA_D_FLAGS) & DSA_FLAG_FENCE) {
-				job->completed = at + i;
+			if (job->failed && DSA_GET(desc[i], DSA_D_FLAGS) & DSA_FLAG_FENCE)
 				return DSA_ST_BATCH;
-			}
+			member.stage = DSA_STAGE_START;
 			member.in_batch = true;
 			member.index = at + i;
 			memcpy(member.w, desc[i], 64);
-			run(&member);
-			job->moved = member.moved;
-			job->ran = member.ran;
-			job->errors = member.errors;
-			if (member.status == DSA_ABORTED)
-				return DSA_ABORTED;
-			failed |= member.status != DSA_ST_SUCCESS;
+			ended = batch_member(job, &member);
+			if (ended)
+				return ended;
 		}
-		at += got / 64;
 	}
-	job->completed = at;
 	if (status)
 		return status == DSA_ST_PAGE_FAULT ? DSA_ST_BATCH_FAULT : status;
-	return failed ? DSA_ST_BATCH : DSA_ST_SUCCESS;
+	return job->failed ? DSA_ST_BATCH : DSA_ST_SUCCESS;
 }
 
 /* ---- All of it ------------------------------------------------------------------------------- */
+
+static unsigned int operate(struct dsa_job *job)
+{
+	return job->op == DSA_OP_BATCH ? batch(job) : viommu__dsa_operate(job);
+}
 
 static unsigned int execute(struct dsa_job *job)
 {
@@ -271,35 +313,58 @@ static unsigned int execute(struct dsa_job *job)
 	if (status)
 		return status;
 	/* Nothing is done whose end could not be told. */
-	if (job->flags & DSA_FLAG_CRAV && viommu__dsa_probe(job, DSA_GET(job->w, DSA_D_CR)))
-		return DSA_ST_CR_FAULT;
-	if (dsa_stopped(job))
-		return DSA_ABORTED;
-	return job->op == DSA_OP_BATCH ? batch(job) : viommu__dsa_operate(job);
+	if (job->flags & DSA_FLAG_CRAV) {
+		status = viommu__dsa_probe(job, DSA_GET(job->w, DSA_D_CR));
+		if (status)
+			return status == DSA_SUSPENDED ? status : DSA_ST_CR_FAULT;
+	}
+	status = dsa_look(job);
+	if (status)
+		return status;
+	job->stage = DSA_STAGE_OPERATE;
+	return operate(job);
 }
 
-static void run(struct dsa_job *job)
+static void begin(struct dsa_job *job)
 {
 	job->op = (unsigned int)DSA_GET(job->w, DSA_D_OPCODE);
 	job->flags = (uint32_t)DSA_GET(job->w, DSA_D_FLAGS);
 	job->int_ok = false;
 	job->fault_write = false;
+	job->failed = false;
 	job->result = 0;
 	job->bad_flags = 0;
 	job->completed = 0;
+	job->last = -1;
 	job->fault_addr = 0;
 	job->tail[0] = 0;
 	job->tail[1] = 0;
-	job->status = (uint8_t)execute(job);
+}
+
+static void run(struct dsa_job *job)
+{
+	unsigned int status;
+
+	job->suspended = false;
+	if (job->stage == DSA_STAGE_START)
+		begin(job);
+	if (job->stage != DSA_STAGE_COMPLETE) {
+		status = job->stage == DSA_STAGE_START ? execute(job) : operate(job);
+		job->suspended = status == DSA_SUSPENDED;
+		job->status = (uint8_t)status;
+	}
 	if (job->status == DSA_ABORTED || dsa_stopped(job)) {
 		job->status = DSA_ABORTED;
 		return;
 	}
+	if (job->suspended)
+		return;
+	job->stage = DSA_STAGE_COMPLETE;
 	if (job->status == DSA_ST_CR_FAULT)
 		swerror(job, DSA_ST_CR_FAULT, DSA_GET(job->w, DSA_D_CR));
 	else
 		complete(job);
-	if (job->status == DSA_ABORTED)
+	if (job->status == DSA_ABORTED || job->suspended)
 		return;
 	job->ran++;
 	job->errors += !succeeded(job->status);
@@ -312,5 +377,5 @@ void viommu__dsa_job(struct dsa_job *job)
 	job->ats = enabled & VIOMMU_PCI_ATS && !job->ats_off;
 	job->prs = job->ats && enabled & VIOMMU_PCI_PRI && !job->prs_off;
 	run(job);
-	job->batch = job->op == DSA_OP_BATCH && job->status != DSA_ABORTED;
+	job->batch = job->op == DSA_OP_BATCH && job->status != DSA_ABORTED && !job->suspended;
 }

@@ -6,13 +6,13 @@
  */
 #include "dev/dsa/dsa.h"
 
-#define DELTA_ENTRY 10u      /* bytes: a 16-bit index of 8-byte words, then the word */
 #define DELTA_MIN   80u      /* the least that a new record has room for */
 #define DELTA_BYTES 0x80000u /* what 16-bit indices reach */
 
 /* Source bytes whose record fits a buffer although every word differs. */
 #define DELTA_PIECE 16384u
-VIOMMU_STATIC_ASSERT(DELTA_PIECE / 8 * DELTA_ENTRY <= DSA_BUFFER_BYTES, "a record fits its buffer");
+VIOMMU_STATIC_ASSERT(DELTA_PIECE / 8 * DSA_DELTA_ENTRY <= DSA_BUFFER_BYTES,
+		     "a record fits its buffer");
 
 /* ---- Operands -------------------------------------------------------------------------------- */
 
@@ -53,7 +53,7 @@ static unsigned int operands_delta(const struct dsa_job *job)
 			       : 0;
 	}
 	record = (uint32_t)DSA_GET(job->w, DSA_D_DELTA_SIZE);
-	if (record < DELTA_ENTRY || record % DELTA_ENTRY)
+	if (record < DSA_DELTA_ENTRY || record % DSA_DELTA_ENTRY)
 		return DSA_ST_VALUE;
 	return overlap(a, record, b, size) ? DSA_ST_OVERLAP : 0;
 }
@@ -132,12 +132,13 @@ static unsigned int move_backwards(struct dsa_job *job, uint64_t src, uint64_t d
 	while (job->completed < size) {
 		uint32_t left = size - job->completed;
 
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		n = piece(left, min_u64(back_to_page(src + left), back_to_page(dst + left)));
 		status = viommu__dsa_copy(job, dst + left - n, src + left - n, n, &got);
 		if (status) {
-			job->result = 1;
+			job->result = status != DSA_SUSPENDED;
 			return status;
 		}
 		job->completed += n;
@@ -152,8 +153,9 @@ static unsigned int move_forwards(struct dsa_job *job, uint64_t src, uint64_t ds
 	uint32_t got;
 
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		status = viommu__dsa_copy(job, dst + job->completed, src + job->completed,
 					  piece(size - job->completed, DSA_MOVE_BYTES), &got);
 		job->completed += got;
@@ -181,8 +183,9 @@ static unsigned int fill(struct dsa_job *job)
 	unsigned int status;
 
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		status = viommu__dsa_fill(job, dst + job->completed, pattern,
 					  piece(size - job->completed, DSA_MOVE_BYTES), &got);
 		job->completed += got;
@@ -240,8 +243,9 @@ static unsigned int compare(struct dsa_job *job)
 	if (!second)
 		repeat(pb, b, DSA_BUFFER_BYTES);
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		n = piece(size - job->completed, DSA_BUFFER_BYTES);
 		status = viommu__dsa_read(job, a + job->completed, pa, n, 0, &got);
 		if (second && got) {
@@ -274,8 +278,9 @@ static unsigned int dualcast(struct dsa_job *job)
 	unsigned int status, status1;
 
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		/* A page of both destinations at a time: they end at the same byte. */
 		n = piece(size - job->completed, 4096 - ((dst1 + job->completed) & 4095));
 		status = viommu__dsa_read(job, src + job->completed, buf, n, 0, &got);
@@ -318,15 +323,18 @@ static unsigned int create_delta(struct dsa_job *job)
 {
 	uint64_t a = DSA_GET(job->w, DSA_D_A), b = DSA_GET(job->w, DSA_D_B);
 	uint64_t delta = DSA_GET(job->w, DSA_D_DELTA);
-	uint32_t room = (uint32_t)DSA_GET(job->w, DSA_D_DELTA_MAX) / DELTA_ENTRY * DELTA_ENTRY;
+	uint32_t room =
+		(uint32_t)DSA_GET(job->w, DSA_D_DELTA_MAX) / DSA_DELTA_ENTRY * DSA_DELTA_ENTRY;
 	uint8_t *pa = job->engine->buf[0], *pb = job->engine->buf[1], *out = job->engine->buf[2];
-	uint32_t size = dsa_size(job), used = 0, n, got, got2, i, fresh, wrote;
+	uint32_t size = dsa_size(job), n, got, got2, i, fresh, wrote;
+	uint32_t used = (uint32_t)DSA_FIELD(job->tail[0], DSA_CR_DELTA_SIZE);
 	unsigned int status, status2, wstatus;
 	bool full = false;
 
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		n = piece(size - job->completed, DELTA_PIECE);
 		status = viommu__dsa_read(job, a + job->completed, pa, n, 0, &got);
 		if (got) {
@@ -343,17 +351,17 @@ static unsigned int create_delta(struct dsa_job *job)
 		for (i = 0, fresh = 0; i < got; i += 8) {
 			if (!memcmp(pa + i, pb + i, 8))
 				continue;
-			if (used + fresh + DELTA_ENTRY > room) {
+			if (used + fresh + DSA_DELTA_ENTRY > room) {
 				full = true;
 				break;
 			}
 			delta_put(out + fresh, (job->completed + i) / 8, pb + i);
-			fresh += DELTA_ENTRY;
+			fresh += DSA_DELTA_ENTRY;
 		}
 		wstatus = fresh ? viommu__dsa_write(job, delta + used, out, fresh, 0, &wrote) : 0;
 		if (wstatus) {
 			/* Up to the first word whose entry is not whole. */
-			wrote -= wrote % DELTA_ENTRY;
+			wrote -= wrote % DSA_DELTA_ENTRY;
 			job->completed = delta_index(out + wrote) * 8;
 			used += wrote;
 			delta_size(job, used);
@@ -381,30 +389,30 @@ static unsigned int apply_delta(struct dsa_job *job)
 {
 	uint64_t delta = DSA_GET(job->w, DSA_D_A), dst = DSA_GET(job->w, DSA_D_B);
 	uint32_t record = (uint32_t)DSA_GET(job->w, DSA_D_DELTA_SIZE), size = dsa_size(job);
-	const uint32_t most = DSA_BUFFER_BYTES / DELTA_ENTRY * DELTA_ENTRY;
+	const uint32_t most = DSA_BUFFER_BYTES / DSA_DELTA_ENTRY * DSA_DELTA_ENTRY;
 	uint8_t *buf = job->engine->buf[0];
 	unsigned int status, wstatus;
 	uint32_t got, wrote, i;
-	int64_t last = -1;
 
 	while (job->completed < record) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		status = viommu__dsa_read(job, delta + job->completed, buf,
 					  piece(record - job->completed, most), 0, &got);
-		for (i = 0; i + DELTA_ENTRY <= got; i += DELTA_ENTRY) {
+		for (i = 0; i + DSA_DELTA_ENTRY <= got; i += DSA_DELTA_ENTRY) {
 			uint32_t index = delta_index(buf + i);
 
-			if (index <= last)
-				return DSA_ST_DELTA_ORDER;
+			if (index <= job->last)
+				return dsa_no_fault(job, DSA_ST_DELTA_ORDER);
 			if (index >= size / 8)
-				return DSA_ST_DELTA_RANGE;
+				return dsa_no_fault(job, DSA_ST_DELTA_RANGE);
 			wstatus = viommu__dsa_write(job, dst + (uint64_t)index * 8, buf + i + 2, 8,
 						    0, &wrote);
 			if (wstatus)
 				return wstatus;
-			last = index;
-			job->completed += DELTA_ENTRY;
+			job->last = index;
+			job->completed += DSA_DELTA_ENTRY;
 			job->moved += 8;
 		}
 		if (status)
@@ -422,8 +430,9 @@ static unsigned int flush(struct dsa_job *job)
 	uint8_t byte;
 
 	while (job->completed < size) {
-		if (dsa_stopped(job))
-			return DSA_ABORTED;
+		status = dsa_look(job);
+		if (status)
+			return status;
 		n = piece(size - job->completed, 4096 - ((dst + job->completed) & 4095));
 		status = viommu__dsa_read(job, dst + job->completed, &byte, 1, 0, &got);
 		if (status)

@@ -309,10 +309,41 @@ static void take(struct viommu_dsa *dsa, unsigned int wq, struct dsa_engine *eng
 	occupancy_fell(dsa, wq, q->count + 1);
 }
 
-bool viommu__dsa_pick(struct viommu_dsa *dsa, struct dsa_job *job)
+static struct dsa_engine *parked(struct viommu_dsa *dsa)
 {
 	unsigned int i;
 
+	for (i = 0; i < dsa->engines; i++)
+		if (dsa->engine[i].parked)
+			return &dsa->engine[i];
+	return NULL;
+}
+
+void viommu__dsa_park(struct viommu_dsa *dsa, struct dsa_job *job)
+{
+	(void)dsa;
+	job->engine->job = *job;
+	job->engine->parked = true;
+}
+
+void viommu__dsa_unpark(struct viommu_dsa *dsa, struct dsa_engine *engine)
+{
+	engine->parked = false;
+	engine->in_member = false;
+	engine->busy = false;
+	dsa->queue[engine->wq].running--;
+}
+
+bool viommu__dsa_pick(struct viommu_dsa *dsa, struct dsa_job *job)
+{
+	struct dsa_engine *was = parked(dsa);
+	unsigned int i;
+
+	if (was) {
+		*job = was->job;
+		was->parked = false;
+		return true;
+	}
 	for (i = 0; i < dsa->groups; i++) {
 		unsigned int group = (dsa->next_group + i) % dsa->groups;
 		struct dsa_engine *engine = idle(dsa, group);
@@ -331,6 +362,8 @@ bool viommu__dsa_more(struct viommu_dsa *dsa)
 {
 	unsigned int i;
 
+	if (parked(dsa))
+		return true;
 	for (i = 0; i < dsa->groups; i++)
 		if (idle(dsa, i) && group_ready(dsa, i))
 			return true;
@@ -340,6 +373,7 @@ bool viommu__dsa_more(struct viommu_dsa *dsa)
 void viommu__dsa_release(struct viommu_dsa *dsa, struct dsa_job *job)
 {
 	job->engine->busy = false;
+	job->engine->in_member = false; /* of a batch that was told to stop */
 	dsa->queue[job->wq].running--;
 	dsa->stats.descriptors += job->ran;
 	dsa->stats.batches += job->batch;

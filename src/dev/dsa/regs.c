@@ -150,6 +150,26 @@ static bool find(struct viommu_dsa *dsa, uint32_t offset, struct place *p)
 	return true;
 }
 
+/* Groups have only the queues and engines that there are. */
+static uint32_t there(struct viommu_dsa *dsa, const struct place *p, uint32_t bits)
+{
+	if (p->reg->hook == VIOMMU_DSA_HOOK_GRP_WQS)
+		return bits & (p->dword ? 0 : (uint32_t)low_bits(dsa->queues));
+	if (p->reg->hook == VIOMMU_DSA_HOOK_GRP_ENGINES)
+		return bits & (p->dword ? 0 : (uint32_t)low_bits(dsa->engines));
+	return bits;
+}
+
+uint32_t viommu__dsa_reg_bits(struct viommu_dsa *dsa, uint32_t offset)
+{
+	struct place p;
+
+	if (!find(dsa, offset, &p))
+		return 0;
+	return there(dsa, &p,
+		     (uint32_t)((p.reg->writable | p.reg->rw1c) >> (p.dword * 32 % p.reg->width)));
+}
+
 /* The bits of the dword that software may change now. */
 static uint32_t writable(struct viommu_dsa *dsa, const struct place *p)
 {
@@ -172,11 +192,7 @@ static uint32_t writable(struct viommu_dsa *dsa, const struct place *p)
 	default:
 		break;
 	}
-	if (r->hook == VIOMMU_DSA_HOOK_GRP_WQS)
-		bits &= p->dword ? 0 : (uint32_t)low_bits(dsa->queues);
-	else if (r->hook == VIOMMU_DSA_HOOK_GRP_ENGINES)
-		bits &= p->dword ? 0 : (uint32_t)low_bits(dsa->engines);
-	return bits;
+	return there(dsa, p, bits);
 }
 
 /* The bytes of mask in the dword at offset. */

@@ -17,91 +17,43 @@
 #include <unistd.h>
 
 #include "dsa.h"
+#include "dsa_device.h"
 #include "guest.h"
 #include "vfio_device.h"
 
-#define WAIT_MS 60000
-
-#define REG_VERSION 0x00
-#define REG_GENCAP  0x10
-#define REG_WQCAP   0x20
-#define REG_OFFSETS 0x60
-#define REG_GENCTRL 0x88
-#define REG_GENSTS  0x90
-#define REG_CMD     0xa0
-#define REG_CMDSTS  0xa8
-#define REG_SWERROR 0xc0
-
-#define CMD_ENABLE_DEVICE  1
-#define CMD_RESET_DEVICE   5
-#define CMD_ENABLE_QUEUE   6
-#define CMD_DISABLE_DEVICE 2
+#define WAIT_MS DSA_WAIT_MS
 
 struct vfio {
 	struct vfio_device device;
-	volatile uint8_t *registers, *portals;
+	struct dsa_device dsa;
 	uint64_t registers_size, portals_size;
 };
 
-static uint32_t read32(struct vfio *v, uint32_t at)
-{
-	return *(volatile uint32_t *)(v->registers + at);
-}
-
-static uint64_t read64(struct vfio *v, uint32_t at)
-{
-	return *(volatile uint64_t *)(v->registers + at);
-}
-
-static void write32(struct vfio *v, uint32_t at, uint32_t value)
-{
-	*(volatile uint32_t *)(v->registers + at) = value;
-}
-
-static void write64(struct vfio *v, uint32_t at, uint64_t value)
-{
-	*(volatile uint64_t *)(v->registers + at) = value;
-}
-
-/* 0, the command's error, or -1 when the time is over. */
-static int command(struct vfio *v, uint32_t code, uint32_t operand)
-{
-	uint64_t end = now_ms() + WAIT_MS;
-	uint32_t status;
-
-	write32(v, REG_CMD, code << 20 | operand);
-	do
-		status = read32(v, REG_CMDSTS);
-	while (status >> 31 && now_ms() < end);
-	return status >> 31 ? -1 : (int)(status & 0xff);
-}
-
 static bool set_up_queue(struct vfio *v)
 {
-	uint64_t offsets = read64(v, REG_OFFSETS);
-	uint32_t group = (offsets & 0xffff) * 0x100, queue = (offsets >> 16 & 0xffff) * 0x100;
-	uint64_t capability = read64(v, REG_GENCAP);
+	uint32_t group = dsa_group(&v->dsa, 0), queue = dsa_queue_at(&v->dsa, 0);
+	uint64_t capability = dsa_read64(&v->dsa, REG_GENCAP);
 	int error;
 
-	say("@value dsa version %#x gencap %#lx wqcap %#lx", read32(v, REG_VERSION),
-	    (unsigned long)capability, (unsigned long)read64(v, REG_WQCAP));
-	error = command(v, CMD_RESET_DEVICE, 0);
+	say("@value dsa version %#x gencap %#lx wqcap %#lx", dsa_read32(&v->dsa, REG_VERSION),
+	    (unsigned long)capability, (unsigned long)dsa_read64(&v->dsa, REG_WQCAP));
+	error = dsa_command(&v->dsa, CMD_RESET_DEVICE, 0);
 	if (!check(!error, "the device is reset by command", "error %#x", error))
 		return false;
-	write32(v, REG_GENCTRL, 3);
-	write32(v, queue, 16);
-	write32(v, queue + 4, 0);
+	dsa_write32(&v->dsa, REG_GENCTRL, 3);
+	dsa_write32(&v->dsa, queue, 16);
+	dsa_write32(&v->dsa, queue + 4, 0);
 	/* Dedicated, priority 10, no PASID. */
-	write32(v, queue + 8, 1 | 10 << 4);
-	write32(v, queue + 12, (capability >> 16 & 31) | (capability >> 21 & 15) << 5);
-	write64(v, group, 1);
-	write64(v, group + 32, 1);
-	error = command(v, CMD_ENABLE_DEVICE, 0);
+	dsa_write32(&v->dsa, queue + 8, 1 | 10 << 4);
+	dsa_write32(&v->dsa, queue + 12, (capability >> 16 & 31) | (capability >> 21 & 15) << 5);
+	dsa_write64(&v->dsa, group, 1);
+	dsa_write64(&v->dsa, group + 32, 1);
+	error = dsa_command(&v->dsa, CMD_ENABLE_DEVICE, 0);
 	if (!check(!error, "the device is enabled", "error %#x", error))
 		return false;
-	error = command(v, CMD_ENABLE_QUEUE, 0);
-	return check(!error && read32(v, queue + 24) >> 30 == 1, "the queue is enabled",
-		     "error %#x, state %u", error, read32(v, queue + 24) >> 30);
+	error = dsa_command(&v->dsa, CMD_ENABLE_QUEUE, 0);
+	return check(!error && dsa_read32(&v->dsa, queue + 24) >> 30 == 1, "the queue is enabled",
+		     "error %#x, state %u", error, dsa_read32(&v->dsa, queue + 24) >> 30);
 }
 
 /* Memory of the driver at two places of the device's address space. */
@@ -120,7 +72,7 @@ static int one(struct vfio *v, enum dsa_opcode opcode, uint32_t flags, struct wi
 	dsa_describe(&d, opcode, flags, record, source, destination, size);
 	d.record = records->iova + slot * sizeof(*record);
 	d.interrupt = handle;
-	dsa_submit(v->portals + PAGE, &d);
+	dsa_submit(v->dsa.portals + PAGE, &d);
 	return dsa_wait(record, WAIT_MS);
 }
 
@@ -211,8 +163,9 @@ static bool take(struct vfio *v, const char *bdf, struct window **all, size_t nr
 			return false;
 		}
 	}
-	v->registers = vfio_map_region(&v->device, VFIO_PCI_BAR0_REGION_INDEX, &v->registers_size);
-	v->portals = vfio_map_region(&v->device, VFIO_PCI_BAR2_REGION_INDEX, &v->portals_size);
+	v->dsa.registers =
+		vfio_map_region(&v->device, VFIO_PCI_BAR0_REGION_INDEX, &v->registers_size);
+	v->dsa.portals = vfio_map_region(&v->device, VFIO_PCI_BAR2_REGION_INDEX, &v->portals_size);
 	vfio_enable_master(&v->device);
 	return set_up_queue(v);
 }
@@ -235,9 +188,9 @@ int command_vfio(int argc, char **argv)
 	check(!error, "memory is unmapped", "%s", strerror(-error));
 	fault(&v, &records, &low, "where it was unmapped", high.iova + 4096);
 	interrupt(&v, &records, &low);
-	error = command(&v, CMD_DISABLE_DEVICE, 0);
+	error = dsa_command(&v.dsa, CMD_DISABLE_DEVICE, 0);
 	check(!error, "the device is disabled", "error %#x", error);
-	say("@value swerror %#lx", (unsigned long)read64(&v, REG_SWERROR));
+	say("@value swerror %#lx", (unsigned long)dsa_read64(&v.dsa, REG_SWERROR));
 	return 0;
 }
 
@@ -272,7 +225,7 @@ int command_hold(int argc, char **argv)
 	check(status == DSA_SUCCESS && !memcmp(low.memory, low.memory + MIB, 64 * KIB),
 	      "copies go on until the kernel asks for the device", "%lu, status %#x", done, status);
 	dsa_describe(&d, DSA_MEMMOVE, 0, NULL, low.iova, low.iova + MIB, MIB);
-	dsa_submit(v.portals + PAGE, &d);
+	dsa_submit(v.dsa.portals + PAGE, &d);
 	say("@value hold asked");
 	return 0;
 }

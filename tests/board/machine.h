@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A scripted guest on a board with an accelerator, whose board can be replaced under it: the guest
+ * sees registers, portals, memory and interrupts, and keeps nothing but what it wrote down.
+ */
+#ifndef VIOMMU_TEST_BOARD_MACHINE_H
+#define VIOMMU_TEST_BOARD_MACHINE_H
+
+#include <viommu/board.h>
+#include <viommu/dsa.h>
+#include <viommu/dsa_spec.h>
+#include <viommu/state.h>
+
+#include "lib/tables.h"
+#include "lib/test.h"
+
+#define MACHINE_RAM   (UINT64_C(16) << 20)
+#define MACHINE_VA    UINT64_C(0x7f0000400000)
+#define MACHINE_PAGES 1024u /* of the process, from MACHINE_VA on */
+#define MACHINE_SID   VIOMMU_SID(0, 5, 0)
+#define MACHINE_DID   7u
+#define MACHINE_GP    5u
+#define MACHINE_BAR   0xfebd0000u
+
+struct machine_config {
+	struct viommu_board_config board; /* sizes are set */
+	struct viommu_dsa_config dsa;
+};
+
+struct machine {
+	struct machine_config config;
+	struct viommu_board *board;
+	struct viommu_pci *unit;
+	struct viommu_dsa *dsa;
+	struct viommu_pci *pci; /* the accelerator's function */
+	struct viommu_dma *dma;
+	/* Of the guest, whatever board is under it. */
+	struct tables ram;
+	struct tables_stage fs;
+	uint64_t first; /* guest physical address of MACHINE_VA */
+	uint64_t root, queue, pages, status;
+	uint32_t tail;
+	unsigned int messages[256]; /* of the unit, by data */
+	unsigned int interrupts[16];
+	unsigned int moves;
+};
+
+/* A machine with power on, then as its firmware and drivers leave it. */
+void machine_open(struct machine *m, const struct machine_config *config);
+void machine_start(struct machine *m);
+void machine_close(struct machine *m);
+
+/* A board with the same devices over the same memory, and nothing else. */
+void machine_board_new(struct machine *m);
+void machine_board_free(struct machine *m);
+/* Pause, save, and the guest goes on with another board. */
+void machine_move(struct machine *m);
+
+/* ---- The guest ---- */
+
+uint64_t unit_rd(struct machine *m, unsigned int offset, unsigned int bytes);
+/* And what the event loop does after it. */
+void unit_wr(struct machine *m, unsigned int offset, unsigned int bytes, uint64_t v);
+/* Only the write. */
+void unit_poke(struct machine *m, unsigned int offset, unsigned int bytes, uint64_t v);
+void unit_command(struct machine *m, uint64_t bit);
+uint64_t *machine_ram(struct machine *m, uint64_t gpa);
+/* Puts a descriptor into the queue; the tail is not written. */
+void unit_queue(struct machine *m, uint64_t d0, uint64_t d1);
+/* Writes the tail and has it carried out. */
+void unit_flush(struct machine *m);
+void unit_flush_pasid(struct machine *m, uint32_t pasid);
+void unit_respond(struct machine *m, const uint64_t *request, unsigned int code);
+/* The PASID entry of the accelerator, and one that shares the process. */
+uint64_t *machine_entry(struct machine *m, uint32_t pasid);
+void machine_present(struct machine *m, uint32_t pasid);
+
+void cfg_wr(struct viommu_pci *pci, unsigned int at, unsigned int bytes, uint32_t v);
+uint32_t cfg_rd(struct viommu_pci *pci, unsigned int at, unsigned int bytes);
+uint32_t dsa_rd(struct machine *m, unsigned int offset);
+void dsa_wr(struct machine *m, unsigned int offset, uint32_t v);
+uint32_t dsa_cmd(struct machine *m, unsigned int code, uint32_t operand);
+/* Device, group 0 of queue 0 and engine 0, queue 0 dedicated to pasid with block on fault. */
+void dsa_enable(struct machine *m, uint32_t pasid);
+/* The first `bytes` of a descriptor, by stores of 8. */
+void dsa_store(struct machine *m, uint64_t portal, const uint64_t *w, unsigned int bytes);
+/* Steps until there is nothing to do; how many did something. */
+unsigned int dsa_steps(struct machine *m);
+
+static inline uint8_t *machine_ptr(struct machine *m, uint64_t va)
+{
+	return (uint8_t *)machine_ram(m, m->first + (va - MACHINE_VA));
+}
+
+/* The page is not there, or is again. */
+void machine_hide(struct machine *m, uint64_t va);
+void machine_show(struct machine *m, uint64_t va);
+
+#endif /* VIOMMU_TEST_BOARD_MACHINE_H */
