@@ -22,6 +22,9 @@
 #define UNIT_SLOT_DEFAULT VIOMMU_SID(0, 4, 0)
 /* Binds and unbinds that a second has lines of the log for. */
 #define TRAP_LINES 64u
+/* And devices that come and go: whoever can connect says how often. */
+#define PLUG_LINES 16u
+
 const char machine_options_help[] =
 	"  --dir DIR              folder for sockets and tables, made if it is not there\n"
 	"                         (default: a new one, removed at the end)\n"
@@ -394,6 +397,7 @@ void machine_second(struct machine *m)
 	char line[64];
 
 	__atomic_store_n(&m->trap_lines, TRAP_LINES, __ATOMIC_RELAXED);
+	m->plug_lines = PLUG_LINES;
 	if (hidden) {
 		snprintf(line, sizeof(line), "%u binds and unbinds were left out", hidden);
 		machine_log(m, VIOMMU_SERVER_DEBUG, line);
@@ -572,33 +576,41 @@ uint16_t machine_sid(const struct machine *m, unsigned int n)
 	return 0;
 }
 
+static void plug_log(const struct machine_seat *seat, enum viommu_server_level level,
+		     const char *what)
+{
+	struct machine *m = seat->m;
+	char line[128];
+
+	if (!m->plug_lines)
+		return;
+	m->plug_lines--;
+	snprintf(line, sizeof(line), "device %u behind port %02x.%x: %s", seat->n, seat->port >> 3,
+		 seat->port & 7, what);
+	machine_log(m, level, line);
+}
+
 /* QEMU has plugged it in, or starts with it. */
 static void plugged(void *ctx, struct viommu_pci *pci)
 {
 	const struct machine_seat *seat = ctx;
-	struct machine *m = seat->m;
-	int ret = viommu_board_plug(m->board, pci, seat->port);
-	char line[96];
+	int ret = viommu_board_plug(seat->m->board, pci, seat->port);
 
-	snprintf(line, sizeof(line), "device %u behind port %02x.%x: %s", seat->n, seat->port >> 3,
-		 seat->port & 7,
-		 !ret             ? "plugged in"
-		 : ret == -EEXIST ? "another one is there already, so this one gets no memory"
-				  : strerror(-ret));
-	machine_log(m, ret ? VIOMMU_SERVER_ERROR : VIOMMU_SERVER_INFO, line);
+	if (!ret)
+		plug_log(seat, VIOMMU_SERVER_INFO, "plugged in");
+	else
+		plug_log(seat, VIOMMU_SERVER_ERROR,
+			 ret == -EEXIST ? "another one is there already, so this one gets no memory"
+					: strerror(-ret));
 }
 
 /* It was ejected, or the connection ended; the function has been reset. */
 static void unplugged(void *ctx, struct viommu_pci *pci)
 {
 	const struct machine_seat *seat = ctx;
-	char line[64];
 
-	if (viommu_board_remove(seat->m->board, pci))
-		return;
-	snprintf(line, sizeof(line), "device %u behind port %02x.%x: gone", seat->n,
-		 seat->port >> 3, seat->port & 7);
-	machine_log(seat->m, VIOMMU_SERVER_INFO, line);
+	if (!viommu_board_remove(seat->m->board, pci))
+		plug_log(seat, VIOMMU_SERVER_INFO, "gone");
 }
 
 /*
@@ -613,8 +625,10 @@ static void look_for_misplaced(struct machine *m)
 	unsigned int nr, i, n;
 	char line[192];
 
+	if (!m->nr_ports || m->misplaced)
+		return;
 	viommu_guest_stats(guest, &s);
-	if (!m->nr_ports || m->misplaced || s.faults == m->faults)
+	if (s.faults == m->faults)
 		return;
 	m->faults = s.faults;
 	nr = viommu_guest_last_faults(guest, f, 16);
@@ -793,9 +807,11 @@ int machine_init_in(struct machine *m, const struct machine_options *options, st
 {
 	int ret;
 
-	*m = (struct machine){
-		.options = options, .trap_lines = TRAP_LINES, .fleet = fleet, .vm = vm
-	};
+	*m = (struct machine){ .options = options,
+			       .trap_lines = TRAP_LINES,
+			       .plug_lines = PLUG_LINES,
+			       .fleet = fleet,
+			       .vm = vm };
 	m->registers = options->registers ? options->registers : REGISTERS_DEFAULT;
 	if (options->replace) {
 		m->borrowed = true;

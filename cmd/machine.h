@@ -108,6 +108,7 @@ struct machine {
 	uint16_t port[VIOMMU_BOARD_MAX_PORTS];
 	uint64_t faults;       /* of the unit that look_for_misplaced() has looked at */
 	bool misplaced;        /* it has said so */
+	uint32_t plug_lines;   /* of the log that devices behind ports may still have */
 	uint32_t trap_lines;   /* of the log that binds may still have; atomic */
 	uint32_t traps_hidden; /* that had none left; atomic */
 	/* Called instead of a warning when the firmware has placed the registers. */

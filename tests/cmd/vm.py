@@ -191,6 +191,20 @@ def a_cpu_is_named_if_the_user_names_none():
 	assert _values(_dry("--", "-cpu", "host"), "-cpu") == ["host"]
 
 
+def ports_are_in_the_machine_and_their_devices_are_not():
+	words = ("--device", "dsa,port=1c.0", "--device", "dsa")
+	ports = [v for v in _values(_dry(*words, "--"), "-device") if not v.startswith("{")]
+	assert ports == ["pcie-root-port,id=viommu-port0,bus=pcie.0,addr=1c.0,chassis=240"], ports
+	devices = [json.loads(v) for v in _values(_dry(*words, "--"), "-device") if v.startswith("{")]
+	assert [d["addr"] for d in devices] == ["10.0", "11.0"], devices
+	# How to have it is told with the rest, unless nothing is to be told.
+	p, _ = _vm(*words, "--")
+	line, = [l for l in p.stderr.splitlines() if "plug in by QMP: " in l]
+	command = json.loads(line.split("QMP: ", 1)[1])
+	assert command["execute"] == "device_add" and command["arguments"]["bus"] == "viommu-port0"
+	assert "plug in" not in _vm(*words, "--quiet", "--")[0].stderr
+
+
 def every_function_has_its_device_and_socket():
 	argv = _dry("--device", "dsa,slot=07.0", "--device", "dsa", "--unit", "03.0", "--")
 	devices = [json.loads(v) for v in _values(argv, "-device")]
