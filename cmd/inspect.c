@@ -33,7 +33,8 @@ static const char name[] = "inspect";
 static void print_help(void)
 {
 	printf("usage: viommu inspect [--json] SOCKET\n\n"
-	       "Shows the unit and the devices of a running 'viommu serve' or 'viommu vm'.\n"
+	       "Shows the unit and the devices of a running 'viommu serve' or 'viommu vm'; with\n"
+	       "several VMs: what they share, or in vm0, vm1 and so on, one of them.\n"
 	       "SOCKET is its control socket, or the folder that holds it.\n\n"
 	       "  --json    print what the socket answers, one line of JSON\n");
 }
@@ -482,7 +483,9 @@ static void show_binds(struct out *o, const json_t *device)
 
 		printf("    %s%s -> host PASID %s  %s, domain id %s%s\n",
 		       without ? "requests without PASID" : "PASID ",
-		       without ? "" : TEXT(e, "guest_pasid"), TEXT(e, "host_pasid"),
+		       without ? "" : TEXT(e, "guest_pasid"),
+		       without && is_true(device, "shared") ? TEXT(device, "default_pasid")
+							    : TEXT(e, "host_pasid"),
 		       TEXT(e, "type"), TEXT(e, "domain_id"),
 		       is_true(e, "fpd") ? ", faults not recorded" : "");
 	}
@@ -493,6 +496,8 @@ static void show_binds(struct out *o, const json_t *device)
 	{
 		if (!number(e, "host_pasid"))
 			line(o, 36, "    requests without PASID");
+		else if (number(e, "host_pasid") == number(device, "default_pasid"))
+			line(o, 36, "    host PASID %s (without)", TEXT(e, "host_pasid"));
 		else if (json_is_null(json_object_get(e, "guest_pasid")))
 			line(o, 36, "    host PASID %s", TEXT(e, "host_pasid"));
 		else
@@ -533,7 +538,15 @@ static void show_device(struct out *o, const json_t *device)
 	const json_t *list = json_object_get(device, "enabled"), *v;
 	size_t i;
 
+	if (!json_is_string(json_object_get(device, "slot"))) {
+		heading(o, "Device behind port %s, %s: not plugged in", TEXT(device, "port"),
+			TEXT(device, "kind"));
+		return;
+	}
 	heading(o, "Device %s, %s", TEXT(device, "slot"), TEXT(device, "kind"));
+	if (is_true(device, "shared"))
+		printf("  a part of       %s of the host; requests without PASID carry %s\n",
+		       TEXT(device, "host_requester"), TEXT(device, "default_pasid"));
 	line(o, 18, "  enabled");
 	json_array_foreach(list, i, v) word(o, "", json_is_string(v) ? json_string_value(v) : "?");
 	if (!json_array_size(list))
@@ -583,12 +596,16 @@ static void show_faults(struct out *o, const json_t *root)
 
 static void show(struct out *o, const json_t *root)
 {
-	const json_t *stats = json_object_get(root, "stats"), *devices, *d;
+	const json_t *stats = json_object_get(root, "stats"), *ports, *devices, *d;
 	const json_t *memory = json_object_get(root, "memory");
 	size_t i;
 
 	show_unit(o, root);
 	show_registers(o, json_object_get(root, "registers"));
+	ports = json_object_get(root, "ports");
+	json_array_foreach(ports, i, d)
+		heading(o, "Port %s: bus %s behind it%s", TEXT(d, "slot"), TEXT(d, "bus"),
+			is_true(d, "bus_told") ? "" : ", if the guest's firmware counts as usual");
 	devices = json_object_get(root, "devices");
 	json_array_foreach(devices, i, d) show_device(o, d);
 	show_faults(o, root);
@@ -607,12 +624,55 @@ static void show(struct out *o, const json_t *root)
 		       is_true(d, "lost") ? ", lost: its file was truncated" : "");
 }
 
+static void show_shared(struct out *o, const json_t *device)
+{
+	const json_t *e;
+	size_t i;
+
+	heading(o, "Shared device %s, %s, %s engines", TEXT(device, "host_requester"),
+		TEXT(device, "kind"), TEXT(device, "engines"));
+	json_array_foreach(json_object_get(device, "functions"), i, e)
+	{
+		printf("  VM %s has it at %s\n", TEXT(e, "vm"), TEXT(e, "slot"));
+		show_counts(o, "  work", json_object_get(e, "dsa"));
+	}
+	printf("  its PASID table\n");
+	json_array_foreach(json_object_get(device, "binds"), i, e)
+	{
+		bool without = json_is_null(json_object_get(e, "guest_pasid"));
+
+		printf("    host PASID %-8s VM %-3s %s%s, %s\n", TEXT(e, "host_pasid"),
+		       TEXT(e, "vm"), without ? "requests without PASID" : "guest's ",
+		       without ? "" : TEXT(e, "guest_pasid"), TEXT(e, "type"));
+	}
+}
+
+/* Several VMs. */
+static void show_fleet(struct out *o, const json_t *root)
+{
+	const json_t *stats = json_object_get(root, "stats"), *e;
+	size_t i;
+
+	printf("%sviommu %s%s  %zu VMs on one host, PASID quota of each: %s\n", o->c.head,
+	       TEXT(root, "version"), o->c.off, json_array_size(json_object_get(root, "vms")),
+	       TEXT(root, "pasid_quota"));
+	json_array_foreach(json_object_get(root, "vms"), i, e)
+		printf("  VM %s  holds %s host PASIDs; viommu inspect %s\n", TEXT(e, "vm"),
+		       TEXT(json_object_get(e, "host_pasids"), "held"), TEXT(e, "control"));
+	json_array_foreach(json_object_get(root, "shared_devices"), i, e) show_shared(o, e);
+	heading(o, "Counts");
+	show_counts(o, "caches", json_object_get(stats, "caches"));
+	show_counts(o, "host bytes", json_object_get(stats, "host_memory"));
+	show_counts(o, "server", json_object_get(stats, "server"));
+}
+
 static int inspect(const char *socket_path, bool as_json)
 {
 	char *path = NULL, *answer = NULL;
 	struct out o = { .c = cmd_colour(stdout) };
 	struct stat st;
 	json_t *root;
+	bool fleet;
 	size_t bytes = 0;
 	int ret;
 
@@ -628,11 +688,14 @@ static int inspect(const char *socket_path, bool as_json)
 		return ret;
 	}
 	root = json_loadb(answer, bytes, 0, NULL);
-	if (!json_is_object(json_object_get(root, "unit")) || !harmless(root))
+	fleet = json_is_array(json_object_get(root, "vms"));
+	if ((!fleet && !json_is_object(json_object_get(root, "unit"))) || !harmless(root))
 		ret = cmd_error(name, "%s: it is not a control socket of viommu", path);
 	else if (as_json)
 		printf("%.*s\n", (int)(bytes && answer[bytes - 1] == '\n' ? bytes - 1 : bytes),
 		       answer);
+	else if (fleet)
+		show_fleet(&o, root);
 	else
 		show(&o, root);
 	if (ret == CMD_OK && (fflush(stdout) || ferror(stdout)))

@@ -11,21 +11,17 @@
 #include <unistd.h>
 
 #include <jansson.h>
+#include <viommu/vtd.h>
 
 #include "cmd.h"
 #include "machine.h"
+#include "replace.h"
 
 /* Where SeaBIOS puts the one BAR of a q35 machine that has nothing else. */
 #define REGISTERS_DEFAULT UINT64_C(0xfebe0000)
 #define UNIT_SLOT_DEFAULT VIOMMU_SID(0, 4, 0)
 /* Binds and unbinds that a second has lines of the log for. */
 #define TRAP_LINES 64u
-/*
- * The first PASID that the host chooses: a guest's own begin at 1, so that one mistaken for the
- * other is seen at once.
- */
-#define HOST_PASID_FIRST 0x1000u
-
 const char machine_options_help[] =
 	"  --dir DIR              folder for sockets and tables, made if it is not there\n"
 	"                         (default: a new one, removed at the end)\n"
@@ -37,11 +33,16 @@ const char machine_options_help[] =
 	"                         the guest asks the host for each PASID, with registers as\n"
 	"                         from VT-d 3.3 on (Linux 5.15 to 6.3), or as before it;\n"
 	"                         announces caching mode, too\n"
+	"  --pasid-range FIRST-LAST\n"
+	"                         the host PASIDs that this VM may have, both ends included\n"
 	"  --unit SLOT            the unit's PCI slot on bus 0 (default 04.0; vm: 10.0)\n"
 	"  --device dsa[,OPT...]  a DSA device; again for more (default: one, at 05.0;\n"
 	"                         vm: at 11.0)\n"
 	"                         slot=DD.F queues=1..8 engines=1..4 groups=1..4\n"
-	"                         entries=1..1024 no-pri\n"
+	"                         entries=1..1024 no-pri msi\n"
+	"                         port=DD.F: not there yet; QEMU plugs it in behind a root\n"
+	"                         port in this slot (docs/hot-plug.md)\n"
+	"  --pasid-quota N        host PASIDs that a VM may have at a time (default: no limit)\n"
 	"  --user NAME            become this user after start\n"
 	"  --verbose, --quiet     say more, or errors only\n";
 
@@ -67,6 +68,26 @@ static bool slot(const char *text, uint16_t *sid)
 	return cmd_device(whole, sid) && *sid;
 }
 
+static bool is_port(const struct machine_options *o, uint16_t sid)
+{
+	unsigned int i;
+
+	for (i = 0; i < o->nr; i++)
+		if (o->device[i].port == sid)
+			return true;
+	return false;
+}
+
+void machine_slot(const struct machine_options *o, uint16_t *next, uint16_t *sid)
+{
+	if (*sid)
+		return;
+	while (*next == o->unit_sid || is_port(o, *next))
+		*next = (uint16_t)(*next + 8);
+	*sid = *next;
+	*next = (uint16_t)(*next + 8);
+}
+
 static int device_number(const struct machine_options *o, const char *key, const char *text,
 			 uint64_t last, uint64_t *out)
 {
@@ -80,6 +101,14 @@ static int device_number(const struct machine_options *o, const char *key, const
 	return CMD_OK;
 }
 
+static int device_key_unknown(const struct machine_options *o, const char *key)
+{
+	return cmd_usage(o->command,
+			 "--device dsa: '%s' is none of slot=, port=, queues=, engines=, groups=, "
+			 "entries=, no-pri, msi",
+			 key);
+}
+
 static int device_key(const struct machine_options *o, struct machine_device *d, const char *key,
 		      const char *value)
 {
@@ -87,19 +116,18 @@ static int device_key(const struct machine_options *o, struct machine_device *d,
 	int ret;
 
 	if (!value) {
-		if (strcmp(key, "no-pri"))
-			return cmd_usage(
-				o->command,
-				"--device dsa: '%s' is none of slot=, queues=, engines=, groups=, "
-				"entries=, no-pri",
-				key);
-		d->config.no_pri = 1;
+		if (!strcmp(key, "no-pri"))
+			d->config.no_pri = 1;
+		else if (!strcmp(key, "msi"))
+			d->config.msi = 1;
+		else
+			return device_key_unknown(o, key);
 		return CMD_OK;
 	}
-	if (!strcmp(key, "slot")) {
-		if (slot(value, &d->sid))
+	if (!strcmp(key, "slot") || !strcmp(key, "port")) {
+		if (slot(value, *key == 's' ? &d->sid : &d->port))
 			return CMD_OK;
-		return cmd_usage(o->command, "slot=%s: a slot is DD.F, such as 05.0", value);
+		return cmd_usage(o->command, "%s=%s: a slot is DD.F, such as 05.0", key, value);
 	}
 	if (!strcmp(key, "queues")) {
 		ret = device_number(o, key, value, VIOMMU_DSA_MAX_QUEUES, &n);
@@ -114,40 +142,109 @@ static int device_key(const struct machine_options *o, struct machine_device *d,
 		ret = device_number(o, key, value, 1024, &n);
 		d->config.entries = (uint16_t)n;
 	} else {
+		return device_key_unknown(o, key);
+	}
+	return ret;
+}
+
+static int shared_key(const struct machine_options *o, struct machine_shared_device *d,
+		      const char *key, const char *value)
+{
+	uint64_t n = 0;
+	int ret;
+
+	if (!value && !strcmp(key, "no-pri")) {
+		d->no_pri = true;
+		return CMD_OK;
+	}
+	if (value && !strcmp(key, "slot")) {
+		if (slot(value, &d->sid))
+			return CMD_OK;
+		return cmd_usage(o->command, "slot=%s: a slot is DD.F, such as 05.0", value);
+	}
+	if (value && !strcmp(key, "queues")) {
+		ret = device_number(o, key, value, VIOMMU_DSA_HW_MAX_QUEUES, &n);
+		d->config.queues = (uint8_t)n;
+	} else if (value && !strcmp(key, "engines")) {
+		ret = device_number(o, key, value, VIOMMU_PCI_MAX_WORKERS, &n);
+		d->config.engines = (uint8_t)n;
+	} else if (value && !strcmp(key, "entries")) {
+		ret = device_number(o, key, value, 1024, &n);
+		d->config.entries = (uint16_t)n;
+	} else {
 		return cmd_usage(o->command,
-				 "--device dsa: '%s' is none of slot=, queues=, engines=, groups=, "
+				 "--shared-device dsa: '%s' is none of slot=, queues=, engines=, "
 				 "entries=, no-pri",
 				 key);
 	}
 	return ret;
 }
 
-static int device_option(struct machine_options *o, const char *text)
+/* dsa,KEY=VALUE...: exactly one of the two is given. */
+static int dsa_keys(const struct machine_options *o, const char *name, const char *text,
+		    struct machine_device *d, struct machine_shared_device *shared)
 {
-	struct machine_device *d = &o->device[o->nr];
 	char *copy, *next, *key, *value;
 	int ret = CMD_OK;
 
-	if (o->nr == MACHINE_MAX_DEVICES)
-		return cmd_usage(o->command, "--device: %u at most", MACHINE_MAX_DEVICES);
-	*d = (struct machine_device){ .config.size = sizeof(d->config) };
 	copy = next = strdup(text);
 	if (!copy)
 		return cmd_error(o->command, "out of memory");
 	key = strsep(&next, ",");
 	if (strcmp(key, "dsa"))
-		ret = cmd_usage(o->command, "--device %s: there is only 'dsa'", key);
+		ret = cmd_usage(o->command, "%s %s: there is only 'dsa'", name, key);
 	while (ret == CMD_OK && next) {
 		key = strsep(&next, ",");
 		value = strchr(key, '=');
 		if (value)
 			*value++ = 0;
-		ret = device_key(o, d, key, value);
+		ret = d ? device_key(o, d, key, value) : shared_key(o, shared, key, value);
 	}
 	free(copy);
+	return ret;
+}
+
+static int device_option(struct machine_options *o, const char *text)
+{
+	struct machine_device *d = &o->device[o->nr];
+	int ret;
+
+	if (o->nr == MACHINE_MAX_DEVICES)
+		return cmd_usage(o->command, "--device: %u at most", MACHINE_MAX_DEVICES);
+	*d = (struct machine_device){ .config.size = sizeof(d->config) };
+	ret = dsa_keys(o, "--device", text, d, NULL);
+	if (ret == CMD_OK && d->sid && d->port)
+		ret = cmd_usage(o->command, "--device dsa: slot= is on bus 0, port= behind a port");
 	if (ret == CMD_OK)
 		o->nr++;
 	return ret;
+}
+
+static int shared_option(struct machine_options *o, const char *text)
+{
+	struct machine_shared_device *d = &o->shared[o->nr_shared];
+	int ret;
+
+	if (o->nr_shared == MACHINE_MAX_SHARED)
+		return cmd_usage(o->command, "--shared-device: %u at most", MACHINE_MAX_SHARED);
+	*d = (struct machine_shared_device){ .config.size = sizeof(d->config) };
+	ret = dsa_keys(o, "--shared-device", text, NULL, d);
+	if (ret == CMD_OK)
+		o->nr_shared++;
+	return ret;
+}
+
+static int count_option(const struct machine_options *o, const char *name, const char *value,
+			uint64_t last, uint64_t *out)
+{
+	const char *why;
+
+	if (!cmd_number(value, out, &why))
+		return cmd_usage(o->command, "%s %s: %s", name, value, why);
+	if (*out < 1 || *out > last)
+		return cmd_usage(o->command, "%s %s: 1 to %llu", name, value,
+				 (unsigned long long)last);
+	return CMD_OK;
 }
 
 static int profile_option(struct machine_options *o, const char *name)
@@ -164,12 +261,46 @@ static int profile_option(struct machine_options *o, const char *name)
 	return cmd_usage(o->command, "--profile %s: sva, host or legacy-kernels", name);
 }
 
+static int range_option(struct machine_options *o, const char *text)
+{
+	char *copy = strdup(text), *last = copy, *first;
+	uint64_t from = 0, to = 0;
+	const char *why;
+	bool good;
+
+	if (!copy)
+		return cmd_error(o->command, "out of memory");
+	first = strsep(&last, "-");
+	good = last && cmd_number(first, &from, &why) && cmd_number(last, &to, &why);
+	free(copy);
+	if (!good || !from || from > to || to > VIOMMU_PASID_MAX)
+		return cmd_usage(
+			o->command,
+			"--pasid-range %s: FIRST-LAST, such as 0x1000-0x10ff, within 1 to %#x",
+			text, VIOMMU_PASID_MAX);
+	o->pasid_first = (uint32_t)from;
+	o->pasid_last = (uint32_t)to;
+	return CMD_OK;
+}
+
 static int value_option(struct machine_options *o, const char *name, const char *value)
 {
 	const char *why;
+	uint64_t n = 0;
+	int ret;
 
 	if (!strcmp(name, "--dir")) {
 		o->dir = value;
+	} else if (!strcmp(name, "--vms")) {
+		ret = count_option(o, name, value, MACHINE_MAX_VMS, &n);
+		o->vms = (unsigned int)n;
+		return ret;
+	} else if (!strcmp(name, "--pasid-quota")) {
+		ret = count_option(o, name, value, VIOMMU_PASID_MAX, &n);
+		o->pasid_quota = (uint32_t)n;
+		return ret;
+	} else if (!strcmp(name, "--shared-device")) {
+		return shared_option(o, value);
 	} else if (!strcmp(name, "--user")) {
 		o->user = value;
 	} else if (!strcmp(name, "--profile")) {
@@ -187,6 +318,8 @@ static int value_option(struct machine_options *o, const char *name, const char 
 			return cmd_usage(o->command,
 					 "--registers %s: a multiple of 0x10000 below 4 GiB",
 					 value);
+	} else if (!strcmp(name, "--pasid-range")) {
+		return range_option(o, value);
 	} else if (!strcmp(name, "--virtual-commands")) {
 		if (strcmp(value, "new") && strcmp(value, "old"))
 			return cmd_usage(o->command, "--virtual-commands %s: new or old", value);
@@ -198,6 +331,7 @@ static int value_option(struct machine_options *o, const char *name, const char 
 	} else {
 		if (strcmp(value, "identity") && strcmp(value, "host"))
 			return cmd_usage(o->command, "--pasids %s: identity or host", value);
+		o->pasids_said = true;
 		o->guest_flags &= ~VIOMMU_GUEST_HOST_PASIDS;
 		if (!strcmp(value, "host"))
 			o->guest_flags |= VIOMMU_GUEST_HOST_PASIDS;
@@ -207,10 +341,10 @@ static int value_option(struct machine_options *o, const char *name, const char 
 
 int machine_option(struct machine_options *o, int argc, char **argv, int *i)
 {
-	static const char *const with_value[] = { "--dir",       "--user",
-						  "--profile",   "--device",
-						  "--unit",      "--pasids",
-						  "--registers", "--virtual-commands" };
+	static const char *const with_value[] = {
+		"--dir",    "--user",      "--profile",          "--device",      "--unit",
+		"--pasids", "--registers", "--virtual-commands", "--pasid-range", "--pasid-quota",
+	};
 	const char *name = argv[*i];
 	size_t n;
 
@@ -224,6 +358,11 @@ int machine_option(struct machine_options *o, int argc, char **argv, int *i)
 		goto value;
 	return CMD_OK;
 value:
+	if (o->fleet && (!strcmp(name, "--vms") || !strcmp(name, "--shared-device"))) {
+		if (*i + 1 >= argc)
+			return cmd_usage(o->command, "%s needs a value", name);
+		return value_option(o, name, argv[++*i]);
+	}
 	for (n = 0; n < sizeof(with_value) / sizeof(with_value[0]); n++) {
 		if (strcmp(name, with_value[n]))
 			continue;
@@ -238,7 +377,7 @@ value:
 
 static const char *const level_names[] = { "error", "warning", "info", "debug" };
 
-static void machine_log(void *ctx, enum viommu_server_level level, const char *line)
+void machine_log(void *ctx, enum viommu_server_level level, const char *line)
 {
 	struct machine *m = ctx;
 
@@ -247,9 +386,10 @@ static void machine_log(void *ctx, enum viommu_server_level level, const char *l
 			line);
 }
 
-static void machine_tick(void *ctx)
+static void look_for_misplaced(struct machine *m);
+
+void machine_second(struct machine *m)
 {
-	struct machine *m = ctx;
 	uint32_t hidden = __atomic_exchange_n(&m->traps_hidden, 0, __ATOMIC_RELAXED);
 	char line[64];
 
@@ -258,6 +398,14 @@ static void machine_tick(void *ctx)
 		snprintf(line, sizeof(line), "%u binds and unbinds were left out", hidden);
 		machine_log(m, VIOMMU_SERVER_DEBUG, line);
 	}
+	look_for_misplaced(m);
+}
+
+static void machine_tick(void *ctx)
+{
+	struct machine *m = ctx;
+
+	machine_second(m);
 	viommu_host_expire_page_requests(viommu_board_host(m->board));
 }
 
@@ -305,38 +453,63 @@ static void machine_trap(void *ctx, const struct viommu_guest_trap *t)
 	machine_log(m, VIOMMU_SERVER_DEBUG, line);
 }
 
-char *machine_path(const struct machine *m, const char *name)
+char *machine_path_in(const char *dir, const char *name)
 {
 	char *path;
 
-	return asprintf(&path, "%s/%s", m->dir, name) < 0 ? NULL : path;
+	return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
 }
 
-static int folder(struct machine *m)
+char *machine_path(const struct machine *m, const char *name)
+{
+	return machine_path_in(m->dir, name);
+}
+
+int machine_folder(const struct machine_options *o, char **dir, bool *own)
 {
 	const char *base = getenv("XDG_RUNTIME_DIR");
 
-	if (m->options->dir) {
-		m->dir = strdup(m->options->dir);
-		if (!m->dir)
-			return cmd_error(m->options->command, "out of memory");
-		if (mkdir(m->dir, 0700) && errno != EEXIST)
-			return cmd_error(m->options->command, "%s: %s", m->dir, strerror(errno));
+	if (o->replace) {
+		*dir = strdup(o->replace->dir);
+		*own = o->replace->own_dir;
+		return *dir ? CMD_OK : cmd_error(o->command, "out of memory");
+	}
+	if (o->dir) {
+		*dir = strdup(o->dir);
+		if (!*dir)
+			return cmd_error(o->command, "out of memory");
+		if (mkdir(*dir, 0700) && errno != EEXIST)
+			return cmd_error(o->command, "%s: %s", *dir, strerror(errno));
 		return CMD_OK;
 	}
 	if (!base || access(base, W_OK))
 		base = "/tmp";
-	if (asprintf(&m->dir, "%s/viommu-XXXXXX", base) < 0) {
-		m->dir = NULL;
-		return cmd_error(m->options->command, "out of memory");
+	if (asprintf(dir, "%s/viommu-XXXXXX", base) < 0) {
+		*dir = NULL;
+		return cmd_error(o->command, "out of memory");
 	}
-	if (!mkdtemp(m->dir)) {
-		cmd_error(m->options->command, "%s: %s", m->dir, strerror(errno));
-		free(m->dir);
-		m->dir = NULL;
+	if (!mkdtemp(*dir)) {
+		cmd_error(o->command, "%s: %s", *dir, strerror(errno));
+		free(*dir);
+		*dir = NULL;
 		return CMD_FAILED;
 	}
-	m->own_dir = true;
+	*own = true;
+	return CMD_OK;
+}
+
+/* DIR/vm0 and so on; it goes if the whole folder goes. */
+static int fleet_folder(struct machine *m)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "vm%u", m->vm);
+	m->dir = machine_path_in(m->fleet->dir, name);
+	if (!m->dir)
+		return cmd_error(m->options->command, "out of memory");
+	if (mkdir(m->dir, 0700) && errno != EEXIST)
+		return cmd_error(m->options->command, "%s: %s", m->dir, strerror(errno));
+	m->own_dir = m->fleet->own_dir;
 	return CMD_OK;
 }
 
@@ -349,6 +522,7 @@ static int serve(struct machine *m, const char *name, struct viommu_server_funct
 		return cmd_error(m->options->command, "out of memory");
 	f.size = sizeof(f);
 	f.path = path;
+	f.vm = m;
 	ret = viommu_server_add(m->server, &f);
 	if (ret)
 		cmd_error(m->options->command, "%s: %s", path,
@@ -357,29 +531,133 @@ static int serve(struct machine *m, const char *name, struct viommu_server_funct
 	return ret ? CMD_FAILED : CMD_OK;
 }
 
+/* ---- Behind ports ---- */
+
+/* The place of a slot among the ports; nr_ports: it is none of them. */
+static unsigned int port_index(const struct machine *m, uint16_t sid)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nr_ports && m->port[i] != sid; i++)
+		;
+	return i;
+}
+
+static int port(struct machine *m, uint16_t sid)
+{
+	int ret;
+
+	if (port_index(m, sid) < m->nr_ports)
+		return CMD_OK;
+	ret = viommu_board_add_port(m->board, sid);
+	if (ret == -ENOSPC)
+		return cmd_usage(m->options->command, "port=: %u ports at most",
+				 VIOMMU_BOARD_MAX_PORTS);
+	if (ret)
+		return cmd_error(m->options->command, "port %02x.%x: %s", sid >> 3, sid & 7,
+				 ret == -ENOMEM ? strerror(-ret) : "the slot is taken already");
+	m->port[m->nr_ports++] = sid;
+	return CMD_OK;
+}
+
+uint16_t machine_sid(const struct machine *m, unsigned int n)
+{
+	struct viommu_pci *pci;
+	unsigned int i;
+	uint16_t sid;
+
+	for (i = 0; (pci = viommu_board_device(m->board, i, &sid)); i++)
+		if (pci == viommu_dsa_pci(m->dsa[n]))
+			return sid;
+	return 0;
+}
+
+/* QEMU has plugged it in, or starts with it. */
+static void plugged(void *ctx, struct viommu_pci *pci)
+{
+	const struct machine_seat *seat = ctx;
+	struct machine *m = seat->m;
+	int ret = viommu_board_plug(m->board, pci, seat->port);
+	char line[96];
+
+	snprintf(line, sizeof(line), "device %u behind port %02x.%x: %s", seat->n, seat->port >> 3,
+		 seat->port & 7,
+		 !ret             ? "plugged in"
+		 : ret == -EEXIST ? "another one is there already, so this one gets no memory"
+				  : strerror(-ret));
+	machine_log(m, ret ? VIOMMU_SERVER_ERROR : VIOMMU_SERVER_INFO, line);
+}
+
+/* It was ejected, or the connection ended; the function has been reset. */
+static void unplugged(void *ctx, struct viommu_pci *pci)
+{
+	const struct machine_seat *seat = ctx;
+	char line[64];
+
+	if (viommu_board_remove(seat->m->board, pci))
+		return;
+	snprintf(line, sizeof(line), "device %u behind port %02x.%x: gone", seat->n,
+		 seat->port >> 3, seat->port & 7);
+	machine_log(seat->m, VIOMMU_SERVER_INFO, line);
+}
+
+/*
+ * A device whose requester id is not the guest's finds no tables. Said once: either the guest gave
+ * buses other numbers after its firmware, or it shut the device out.
+ */
+static void look_for_misplaced(struct machine *m)
+{
+	struct viommu_guest_stats s = { .size = sizeof(s) };
+	struct viommu_guest *guest = viommu_board_guest(m->board);
+	struct viommu_fault f[16];
+	unsigned int nr, i, n;
+	char line[192];
+
+	viommu_guest_stats(guest, &s);
+	if (!m->nr_ports || m->misplaced || s.faults == m->faults)
+		return;
+	m->faults = s.faults;
+	nr = viommu_guest_last_faults(guest, f, 16);
+	for (i = 0; i < nr && !m->misplaced; i++) {
+		if (f[i].reason != VTD_FR_SROOT_NP && f[i].reason != VTD_FR_SCE_NP &&
+		    f[i].reason != VTD_FR_ROOT_NP && f[i].reason != VTD_FR_CTX_NP)
+			continue;
+		for (n = 0; n < m->nr; n++)
+			m->misplaced |= m->seat[n].port && machine_sid(m, n) == f[i].sid;
+		if (!m->misplaced)
+			continue;
+		snprintf(line, sizeof(line),
+			 "the guest has no tables for %02x:%02x.%x: if it shows the device behind "
+			 "the port at another bus number, that number came after its firmware's "
+			 "(docs/hot-plug.md)",
+			 f[i].sid >> 8, f[i].sid >> 3 & 31, f[i].sid & 7);
+		machine_log(m, VIOMMU_SERVER_WARNING, line);
+	}
+}
+
 static void device_name(char *buf, size_t size, unsigned int n)
 {
 	snprintf(buf, size, "dsa%u.sock", n);
 }
 
-static int device(struct machine *m, const struct machine_device *d, uint16_t *next)
+/* port: behind that one, without sid. parent: a part of that device. */
+static int device(struct machine *m, const struct viommu_dsa_config *config, uint16_t sid,
+		  uint16_t port, struct viommu_device *parent)
 {
-	uint16_t sid = d->sid;
+	struct viommu_pci *pci;
 	char name[32];
 	int ret;
 
-	if (!sid) {
-		while (*next == m->options->unit_sid)
-			*next = (uint16_t)(*next + 8);
-		sid = *next;
-		*next = (uint16_t)(*next + 8);
-	}
-	ret = viommu_dsa_new(&d->config, &m->dsa[m->nr]);
+	ret = viommu_dsa_new(config, &m->dsa[m->nr]);
 	if (ret)
 		return cmd_error(m->options->command, "DSA device: %s", strerror(-ret));
 	m->sid[m->nr] = sid;
-	m->nr++;
-	ret = viommu_board_add(m->board, viommu_dsa_pci(m->dsa[m->nr - 1]), sid);
+	m->seat[m->nr] = (struct machine_seat){ m, m->nr, port };
+	pci = viommu_dsa_pci(m->dsa[m->nr++]);
+	/* Behind a port it is there when its client is. */
+	if (!port)
+		ret = parent ? viommu_board_add_sub(m->board, pci, sid, parent)
+			     : viommu_board_add(m->board, pci, sid);
 	if (ret)
 		return cmd_error(m->options->command, "slot %02x.%x: %s", sid >> 3, sid & 7,
 				 ret == -EEXIST || ret == -EINVAL ? "it is taken already"
@@ -387,9 +665,41 @@ static int device(struct machine *m, const struct machine_device *d, uint16_t *n
 	device_name(name, sizeof(name), m->nr - 1);
 	return serve(m, name,
 		     (struct viommu_server_function){
-			     .pci = viommu_dsa_pci(m->dsa[m->nr - 1]),
+			     .pci = pci,
 			     .host = viommu_board_host(m->board),
+			     .engines = config->hw ? viommu_dsa_hw_engines(config->hw) : NULL,
+			     .ctx = &m->seat[m->nr - 1],
+			     .connected = port ? plugged : NULL,
+			     .disconnected = port ? unplugged : NULL,
 		     });
+}
+
+static int devices(struct machine *m)
+{
+	static const struct machine_device dsa = { .config.size = sizeof(dsa.config) };
+	const struct machine_options *o = m->options;
+	uint16_t next = m->fleet ? m->fleet->next : o->first_sid, sid;
+	const struct machine_device *d;
+	unsigned int i;
+	int ret = CMD_OK;
+
+	for (i = 0; ret == CMD_OK && m->fleet && i < m->fleet->nr_shared; i++) {
+		const struct viommu_dsa_config config = {
+			.size = sizeof(config),
+			.no_pri = o->shared[i].no_pri,
+			.hw = m->fleet->shared[i].hw,
+		};
+
+		ret = device(m, &config, m->fleet->shared[i].sid, 0, m->fleet->shared[i].dev);
+	}
+	for (i = 0; ret == CMD_OK && (i < o->nr || (!i && !o->nr_shared)); i++) {
+		d = o->nr ? &o->device[i] : &dsa;
+		sid = d->sid;
+		if (!d->port)
+			machine_slot(o, &next, &sid);
+		ret = device(m, &d->config, sid, d->port, NULL);
+	}
+	return ret;
 }
 
 static char *control(void *ctx, const char *line)
@@ -401,6 +711,7 @@ static char *control(void *ctx, const char *line)
 
 static int board(struct machine *m)
 {
+	const uint32_t numbers = VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD;
 	const struct machine_options *o = m->options;
 	const struct viommu_board_config config = {
 		.size = sizeof(config),
@@ -411,21 +722,26 @@ static int board(struct machine *m)
 			.ops = { .ctx = m, .trap = machine_trap },
 		},
 		.unit_sid = o->unit_sid,
-		.pasid_min = o->guest_flags & (VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD)
-				     ? HOST_PASID_FIRST
-				     : 1,
-		.pasid_max = VIOMMU_PASID_MAX,
+		.pasid_quota = o->pasid_quota,
+		/* On a host of several VMs the range is the host's. */
+		.pasid_min = m->fleet		       ? 0
+			     : o->pasid_first	       ? o->pasid_first
+			     : o->guest_flags & numbers ? MACHINE_PASID_FIRST
+						       : 1,
+		.pasid_max = m->fleet	     ? 0
+			     : o->pasid_last ? o->pasid_last
+					     : VIOMMU_PASID_MAX,
 		.ctx = m,
 		.placed = machine_placed,
+		.host = m->fleet ? m->fleet->host : NULL,
 	};
 	const struct viommu_server_config sc = {
 		.size = sizeof(sc),
 		.ctx = m,
 		.tick = machine_tick,
 		.log = machine_log,
+		.handover = o->replace ? o->replace->handover : NULL,
 	};
-	static const struct machine_device dsa = { .config.size = sizeof(dsa.config) };
-	uint16_t next = o->first_sid;
 	unsigned int i;
 	char *path;
 	int ret;
@@ -437,7 +753,9 @@ static int board(struct machine *m)
 		return cmd_usage(o->command,
 				 "--virtual-commands: profile legacy-kernels has no PASIDs");
 	ret = viommu_board_new(&config, &m->board);
-	if (!ret)
+	if (!ret && m->fleet)
+		m->server = m->fleet->server;
+	else if (!ret)
 		ret = viommu_server_new(&sc, &m->server);
 	if (ret)
 		return cmd_error(o->command, "start: %s", strerror(-ret));
@@ -447,10 +765,12 @@ static int board(struct machine *m)
 			    .mem = viommu_board_mem(m->board),
 			    .host = viommu_board_host(m->board),
 		    });
+	/* Ports first: a device without a slot of its own gets none of theirs. */
 	for (i = 0; ret == CMD_OK && i < o->nr; i++)
-		ret = device(m, &o->device[i], &next);
-	if (ret == CMD_OK && !o->nr)
-		ret = device(m, &dsa, &next);
+		if (o->device[i].port)
+			ret = port(m, o->device[i].port);
+	if (ret == CMD_OK)
+		ret = devices(m);
 	if (ret != CMD_OK)
 		return ret;
 	path = machine_path(m, "control.sock");
@@ -465,14 +785,29 @@ static int board(struct machine *m)
 
 int machine_init(struct machine *m, const struct machine_options *options)
 {
+	return machine_init_in(m, options, NULL, 0);
+}
+
+int machine_init_in(struct machine *m, const struct machine_options *options, struct fleet *fleet,
+		    unsigned int vm)
+{
 	int ret;
 
-	*m = (struct machine){ .options = options, .trap_lines = TRAP_LINES };
+	*m = (struct machine){
+		.options = options, .trap_lines = TRAP_LINES, .fleet = fleet, .vm = vm
+	};
 	m->registers = options->registers ? options->registers : REGISTERS_DEFAULT;
-	ret = folder(m);
+	if (options->replace) {
+		m->borrowed = true;
+		m->registers = options->replace->registers;
+		m->placed = options->replace->placed;
+		m->warned = options->replace->warned;
+	}
+	ret = fleet ? fleet_folder(m) : machine_folder(options, &m->dir, &m->own_dir);
 	if (ret == CMD_OK)
 		ret = board(m);
-	if (ret == CMD_OK)
+	/* QEMU has read them. */
+	if (ret == CMD_OK && !options->replace)
 		ret = machine_tables(m, m->registers);
 	return ret;
 }
@@ -482,20 +817,21 @@ void machine_fini(struct machine *m)
 	static const char *const tables[] = { "dmar.aml", "ssdt.aml" };
 	unsigned int i;
 
-	viommu_server_free(m->server);
+	if (!m->fleet)
+		viommu_server_free(m->server);
 	for (i = 0; i < m->nr; i++)
 		viommu_board_remove(m->board, viommu_dsa_pci(m->dsa[i]));
 	for (i = 0; i < m->nr; i++)
 		viommu_dsa_free(m->dsa[i]);
 	viommu_board_free(m->board);
-	for (i = 0; m->dir && i < 2; i++) {
+	for (i = 0; m->dir && !m->borrowed && i < 2; i++) {
 		char *path = machine_path(m, tables[i]);
 
 		if (path)
 			unlink(path);
 		free(path);
 	}
-	if (m->own_dir)
+	if (m->own_dir && !m->borrowed)
 		rmdir(m->dir);
 	free(m->dir);
 	*m = (struct machine){ .options = m->options };
@@ -521,7 +857,7 @@ static int save(const struct machine *m, const char *name, const void *bytes, si
 
 int machine_tables(struct machine *m, uint64_t registers)
 {
-	uint8_t buf[1024];
+	uint8_t buf[4096];
 	size_t n;
 	int ret;
 
@@ -562,21 +898,59 @@ static void add_table(struct cmd_words *w, const struct machine *m, const char *
 	cmd_words_add(w, arg);
 }
 
-static void add_device(struct cmd_words *w, const struct machine *m, const char *name, uint16_t sid)
+/* Of QEMU's -device and device_add. bus NULL: bus 0. */
+static char *device_json(const struct machine *m, const char *name, const char *id, const char *bus,
+			 uint16_t sid)
 {
-	char addr[8], *path = machine_path(m, name), *arg = NULL;
+	char addr[8], *path = machine_path(m, name), *text = NULL;
 	json_t *json = NULL;
 
 	snprintf(addr, sizeof(addr), "%02x.%x", sid >> 3 & 31, sid & 7);
 	if (path)
-		json = json_pack("{s:s, s:s, s:{s:s, s:s}}", "driver", "vfio-user-pci", "addr",
-				 addr, "socket", "type", "unix", "path", path);
+		json = json_pack("{s:s, s:s*, s:s*, s:s, s:{s:s, s:s}}", "driver", "vfio-user-pci",
+				 "id", id, "bus", bus, "addr", addr, "socket", "type", "unix",
+				 "path", path);
 	if (json)
-		arg = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER);
+		text = json_dumps(json, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	json_decref(json);
 	free(path);
+	return text;
+}
+
+static void add_device(struct cmd_words *w, const struct machine *m, const char *name, uint16_t sid)
+{
+	cmd_words_add(w, strdup("-device"));
+	cmd_words_add(w, device_json(m, name, NULL, NULL, sid));
+}
+
+static void port_name(char *buf, size_t size, const struct machine *m, uint16_t sid)
+{
+	snprintf(buf, size, "viommu-port%u", port_index(m, sid));
+}
+
+/* QEMU wants a number of its own for each chassis; a user's begin at the other end. */
+static void add_port(struct cmd_words *w, const struct machine *m, uint16_t sid)
+{
+	char name[32], *arg;
+
+	port_name(name, sizeof(name), m, sid);
+	if (asprintf(&arg, "pcie-root-port,id=%s,bus=pcie.0,addr=%02x.%x,chassis=%u", name,
+		     sid >> 3, sid & 7, 0xf0u + port_index(m, sid)) < 0)
+		arg = NULL;
 	cmd_words_add(w, strdup("-device"));
 	cmd_words_add(w, arg);
+}
+
+char *machine_plug(const struct machine *m, unsigned int n)
+{
+	char name[32], bus[32], id[32];
+
+	if (!m->seat[n].port)
+		return NULL;
+	device_name(name, sizeof(name), n);
+	port_name(bus, sizeof(bus), m, m->seat[n].port);
+	snprintf(id, sizeof(id), "viommu-dsa%u", n);
+	return device_json(m, name, id, bus, 0);
 }
 
 char **machine_args(const struct machine *m)
@@ -588,7 +962,11 @@ char **machine_args(const struct machine *m)
 	add_table(&w, m, "dmar.aml");
 	add_table(&w, m, "ssdt.aml");
 	add_device(&w, m, "iommu.sock", m->options->unit_sid);
+	for (i = 0; i < m->nr_ports; i++)
+		add_port(&w, m, m->port[i]);
 	for (i = 0; i < m->nr; i++) {
+		if (m->seat[i].port)
+			continue;
 		device_name(name, sizeof(name), i);
 		add_device(&w, m, name, m->sid[i]);
 	}

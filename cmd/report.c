@@ -9,10 +9,13 @@
  *
  * Members, 64-bit values as strings "0x...":
  *	version, profile, caching_mode, pasids, virtual_commands, unit, queues, registers,
- *	fault_records, devices, faults, stats (unit, host_memory, caches, server), memory
+ *	fault_records, devices, faults, stats (unit, host_memory, caches, server), memory, vm
+ * Of a fleet:
+ *	version, pasid_quota, vms, shared_devices, stats (host_memory, server)
  * man/viommu-inspect.1 describes them.
  */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -555,6 +558,18 @@ static json_t *enabled(struct report *r, uint32_t bits)
 	return list;
 }
 
+/* Who it is on the host's side, and if others are that, too. */
+static void requester(struct report *r, json_t *object, struct viommu_device *dev)
+{
+	struct viommu_hp hp = { 0 };
+
+	if (dev)
+		hp = viommu_device_default_pasid(dev);
+	put(r, object, "host_requester", dev ? slot_text(viommu_device_sid(dev)) : json_null());
+	put(r, object, "shared", json_boolean(hp.v));
+	put(r, object, "default_pasid", hp.v ? json_integer(hp.v) : json_null());
+}
+
 static json_t *devices(struct report *r)
 {
 	json_t *list = json_array();
@@ -565,15 +580,38 @@ static json_t *devices(struct report *r)
 		struct viommu_device *dev = viommu_pci_device(pci);
 		json_t *object = json_object();
 
-		put(r, object, "slot", slot_text(r->m->sid[i]));
+		uint16_t sid = machine_sid(r->m, i), port = r->m->seat[i].port;
+
+		/* Behind a port: null while it is not plugged in. */
+		put(r, object, "slot", sid ? slot_text(sid) : json_null());
+		put(r, object, "port", port ? slot_text(port) : json_null());
 		put(r, object, "kind", json_string("dsa"));
+		requester(r, object, dev);
 		put(r, object, "enabled", enabled(r, viommu_pci_enabled(pci)));
 		put(r, object, "open_page_requests",
 		    json_integer(dev ? viommu_device_open_requests(dev) : 0));
 		put(r, object, "dsa", dsa(r, r->m->dsa[i]));
-		put(r, object, "tables", tables(r, r->m->sid[i]));
-		put(r, object, "shadows", shadows(r, r->m->sid[i]));
+		put(r, object, "tables", sid ? tables(r, sid) : json_null());
+		put(r, object, "shadows", sid ? shadows(r, sid) : json_array());
 		put(r, object, "binds", dev ? binds(r, dev) : json_null());
+		append(r, list, object);
+	}
+	return list;
+}
+
+static json_t *ports(struct report *r)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < r->m->nr_ports; i++) {
+		json_t *object = json_object();
+		uint8_t bus = 0;
+		int told = viommu_board_port(r->m->board, r->m->port[i], &bus);
+
+		put(r, object, "slot", slot_text(r->m->port[i]));
+		put(r, object, "bus", json_integer(bus));
+		put(r, object, "bus_told", json_boolean(told > 0));
 		append(r, list, object);
 	}
 	return list;
@@ -675,15 +713,15 @@ static json_t *unit_stats(struct report *r)
 	return object;
 }
 
-static json_t *stats(struct report *r)
+/* With a fleet: of all together. */
+static json_t *process_stats(struct report *r, json_t *object, struct viommu_server *server,
+			     struct viommu_host *host)
 {
 	struct viommu_server_stats s = { .size = sizeof(s) };
 	struct viommu_host_memory h = { 0 };
-	json_t *object = json_object();
 
-	viommu_server_stats(r->m->server, &s);
-	viommu_host_memory(viommu_board_host(r->m->board), &h);
-	put(r, object, "unit", unit_stats(r));
+	viommu_server_stats(server, &s);
+	viommu_host_memory(host, &h);
 	put(r, object, "host_memory",
 	    COUNTS(r, { "pasid_tables", h.pasid_tables }, { "pasid_records", h.pasid_records },
 		   { "second_stage", h.second_stage }, { "dma", h.dma }, { "other", h.other }));
@@ -696,6 +734,14 @@ static json_t *stats(struct report *r)
 		   { "workers", s.workers }, { "messages", s.messages }, { "errors", s.errors },
 		   { "interrupts", s.interrupts }));
 	return object;
+}
+
+static json_t *stats(struct report *r)
+{
+	json_t *object = json_object();
+
+	put(r, object, "unit", unit_stats(r));
+	return process_stats(r, object, r->m->server, viommu_board_host(r->m->board));
 }
 
 static json_t *memory(struct report *r)
@@ -724,6 +770,112 @@ static json_t *memory(struct report *r)
 	return object;
 }
 
+/* What the VM holds, and may. */
+static json_t *host_pasids(struct report *r)
+{
+	const struct machine *m = r->m;
+	uint32_t quota = m->options->pasid_quota;
+	json_t *object = json_object();
+
+	put(r, object, "held",
+	    json_integer(viommu_owner_count(viommu_domain_owner(viommu_board_domain(m->board)))));
+	put(r, object, "quota", quota ? json_integer(quota) : json_null());
+	return object;
+}
+
+/* ---- A fleet ---- */
+
+static json_t *vms(struct report *r, struct fleet *f)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < f->nr; i++) {
+		json_t *object = json_object();
+		char *path = machine_path(&f->machine[i], "control.sock");
+
+		r->m = &f->machine[i];
+		put(r, object, "vm", json_integer(i));
+		put(r, object, "control", path ? json_string(path) : NULL);
+		put(r, object, "host_pasids", host_pasids(r));
+		append(r, list, object);
+		free(path);
+	}
+	return list;
+}
+
+/* Entries of the device's one PASID table that are this VM's. */
+static void shared_binds(struct report *r, json_t *list, unsigned int vm, struct viommu_device *dev)
+{
+	struct viommu_hp hp = { 0 };
+	unsigned int nr = 0;
+	struct viommu_gp gp;
+	uint64_t pe[WORDS_MAX];
+
+	for (; nr < ROWS_MAX && !viommu_host_next_bind(dev, &hp, &gp, pe); nr++, hp.v++) {
+		json_t *object = json_object();
+
+		put(r, object, "host_pasid", json_integer(hp.v));
+		put(r, object, "vm", json_integer(vm));
+		put(r, object, "guest_pasid", pasid(gp.v));
+		put(r, object, "type",
+		    json_string(pgtt_name((unsigned int)VTD_GET(pe, VTD_PE_PGTT))));
+		append(r, list, object);
+	}
+}
+
+/* The function of each VM, and whose entries there are. */
+static void shared_vms(struct report *r, struct fleet *f, unsigned int n, json_t *object)
+{
+	json_t *functions = json_array(), *list = json_array();
+	unsigned int i;
+
+	for (i = 0; i < f->nr; i++) {
+		struct viommu_dsa *part = f->machine[i].dsa[n];
+		struct viommu_device *dev = viommu_pci_device(viommu_dsa_pci(part));
+		json_t *function = json_object();
+
+		put(r, function, "vm", json_integer(i));
+		put(r, function, "slot", slot_text(f->machine[i].sid[n]));
+		requester(r, function, dev);
+		put(r, function, "dsa", dsa(r, part));
+		append(r, functions, function);
+		if (dev)
+			shared_binds(r, list, i, dev);
+	}
+	put(r, object, "functions", functions);
+	put(r, object, "binds", list);
+}
+
+char *fleet_report(struct fleet *f)
+{
+	struct report r = { .m = NULL };
+	json_t *root = json_object(), *list = json_array();
+	uint32_t quota = f->options->pasid_quota;
+	char *text = NULL;
+	unsigned int i;
+
+	put(&r, root, "version", json_string(viommu_version()));
+	put(&r, root, "pasid_quota", quota ? json_integer(quota) : json_null());
+	put(&r, root, "vms", vms(&r, f));
+	for (i = 0; i < f->nr_shared; i++) {
+		json_t *object = json_object();
+
+		put(&r, object, "host_requester", slot_text(f->shared[i].sid));
+		put(&r, object, "kind", json_string("dsa"));
+		put(&r, object, "engines",
+		    json_integer(viommu_pci_engines_count(viommu_dsa_hw_engines(f->shared[i].hw))));
+		shared_vms(&r, f, i, object);
+		append(&r, list, object);
+	}
+	put(&r, root, "shared_devices", list);
+	put(&r, root, "stats", process_stats(&r, json_object(), f->server, f->host));
+	if (!r.failed)
+		text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	json_decref(root);
+	return text;
+}
+
 /* ---- The whole ---- */
 
 char *machine_report(struct machine *m)
@@ -747,10 +899,13 @@ char *machine_report(struct machine *m)
 	put(&r, root, "queues", queues(&r));
 	put(&r, root, "registers", registers(&r));
 	put(&r, root, "fault_records", fault_records(&r));
+	put(&r, root, "ports", ports(&r));
 	put(&r, root, "devices", devices(&r));
 	put(&r, root, "faults", faults(&r));
 	put(&r, root, "stats", stats(&r));
 	put(&r, root, "memory", memory(&r));
+	put(&r, root, "vm", m->fleet ? json_integer(m->vm) : json_null());
+	put(&r, root, "host_pasids", host_pasids(&r));
 	if (!r.failed)
 		text = json_dumps(root, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	json_decref(root);

@@ -343,15 +343,34 @@ static int qemu_ended(int status)
 	return 128 + WTERMSIG(status);
 }
 
+/* What there is to know of the machine before it runs. */
+static void tell(const struct machine *m)
+{
+	unsigned int i;
+
+	if (m->options->level < VIOMMU_SERVER_WARNING)
+		return;
+	fprintf(stderr, "viommu vm: registers at %#llx; viommu inspect %s\n",
+		(unsigned long long)m->registers, m->dir);
+	for (i = 0; i < m->nr; i++) {
+		char *plug = machine_plug(m, i);
+
+		if (plug)
+			fprintf(stderr,
+				"viommu vm: plug in by QMP: {\"execute\":\"device_add\","
+				"\"arguments\":%s}\n",
+				plug);
+		free(plug);
+	}
+}
+
 static int run(struct machine *m, char **argv)
 {
 	struct termios saved;
 	bool is_terminal = !tcgetattr(0, &saved);
 	int status, ret;
 
-	if (m->options->level >= VIOMMU_SERVER_WARNING)
-		fprintf(stderr, "viommu vm: registers at %#llx; viommu inspect %s\n",
-			(unsigned long long)m->registers, m->dir);
+	tell(m);
 	signal_server = m->server;
 	signal_end = SIGTERM;
 	ret = start(argv, (const int[]){ 0, 1, 2 }, 0);

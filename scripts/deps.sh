@@ -12,6 +12,8 @@ set -eu
 
 build_packages="gcc libc6-dev make meson ninja-build pkg-config libjansson-dev"
 check_packages="clang clang-format libclang-rt-14-dev llvm g++ libcmocka-dev python3 valgrind acpica-tools"
+# What scripts/vm-kernel.py builds a kernel with.
+check_packages="$check_packages bc bison flex libelf-dev xz-utils"
 
 packages= commands=
 for set in "$@"; do
@@ -19,7 +21,8 @@ for set in "$@"; do
 	build)	packages="$packages $build_packages"
 		commands="$commands gcc meson ninja pkg-config" ;;
 	check)	packages="$packages $build_packages $check_packages"
-		commands="$commands gcc g++ clang clang-format meson ninja pkg-config python3 iasl" ;;
+		commands="$commands gcc g++ clang clang-format meson ninja pkg-config python3 iasl"
+		commands="$commands bc bison flex xz" ;;
 	*)	echo "deps.sh: no set '$set'" >&2; exit 2 ;;
 	esac
 done

@@ -81,6 +81,18 @@ VIOMMU_API size_t viommu_acpi_dmar(const struct viommu_acpi_dmar *dmar, void *bu
  */
 VIOMMU_API size_t viommu_acpi_ssdt(uint16_t sid, void *buf, size_t size);
 
+#define VIOMMU_ACPI_MAX_PORTS 8u
+
+/*
+ * The same, and for each of nr ports (bridges on bus 0) the guest's ACPI writes the number of the
+ * bus behind it, as the firmware chose it, into the function's configuration space: the first
+ * port's into the byte at `at`, the next one's into the byte after it. So whoever serves the
+ * function learns the requester ids of what is plugged in there. 0 also: too many ports, one that
+ * is not on bus 0, or `at` beyond F8h.
+ */
+VIOMMU_API size_t viommu_acpi_ssdt_ports(uint16_t sid, const uint16_t *port, unsigned nr,
+					 uint8_t at, void *buf, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -253,11 +253,39 @@ struct viommu_device_config {
 	 * invalidating thread; it must not unbind, nor change memory. May be NULL.
 	 */
 	void (*invalidate)(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes);
+	/* NULL; else a sub-device of this one, with its sid and some of its flags: see below */
+	struct viommu_device *parent;
+	/* Who hears of its misses, faults, requests; copied. NULL: the host's */
+	const struct viommu_host_ops *ops;
+	uint32_t max_page_requests; /* open at a time, 1..512; 0 = the host's */
+	uint32_t reserved2;
 };
 
 /*
- * 0, -EINVAL, -EEXIST (sid taken), -ENOSPC (max_devices), -ENOMEM. Its requests fault until
- * something is attached or bound.
+ * Sub-devices. One device may serve several VMs (scalable I/O virtualisation: a sub-device is an
+ * assignable device interface): requests of all have the device's one requester id, and the PASID
+ * alone tells whose they are.
+ *
+ *	viommu_device_config device = { ..., .sid = 0x28, .flags = VIOMMU_DEVICE_PASID };
+ *	viommu_device_config part = { ..., .sid = 0x28, .flags = VIOMMU_DEVICE_PASID,
+ *				      .parent = dev, .ops = &this_vm };
+ *
+ * Every call of this header and of viommu/dma.h takes a sub-device. Its binds are entries of the
+ * parent's PASID table, which are nobody else's: a request of it with a PASID that it has not bound
+ * faults as if the entry were not present, whoever has it bound. Its requests without PASID carry
+ * one that it has for its whole life (its default PASID, of no domain's quota); attach binds that.
+ * Gates, page requests, invalidations told to it, the end: each is its own.
+ *
+ * All binds of a sub-device name one domain (-EBUSY), and no two sub-devices of a parent serve the
+ * same domain at a time (-EBUSY): their parent has one entry for a PASID. The parent may have binds
+ * of its own. It ends with its sub-devices: unplugged, it takes them along; to free it before them
+ * is an assertion. A device has 255 at most.
+ */
+
+/*
+ * 0, -EINVAL, -EEXIST (sid taken), -ENODEV (the parent is unplugged), -ENOSPC (max_devices; no
+ * PASID is left for a sub-device), -ENOMEM. Its requests fault until something is attached or
+ * bound.
  */
 VIOMMU_API int viommu_device_new(struct viommu_host *host,
 				 const struct viommu_device_config *config,
@@ -273,6 +301,8 @@ VIOMMU_API int viommu_device_unplug(struct viommu_device *dev);
  */
 VIOMMU_API void viommu_device_free(struct viommu_device *dev);
 VIOMMU_API uint16_t viommu_device_sid(const struct viommu_device *dev);
+/* The host PASID of a sub-device's requests without PASID; 0: it is none, they have none. */
+VIOMMU_API struct viommu_hp viommu_device_default_pasid(const struct viommu_device *dev);
 
 /*
  * Which kinds of request the device's context entry admits from now on: flags are some of those it
@@ -319,10 +349,11 @@ struct viommu_bind {
 /*
  * Bind, replace, unbind what translates (dev, hp). dom owns hp, gives the second stage, and is the
  * memory that HPAs of the kinds FIRST and PASSTHROUGH must lie in. 0; -EINVAL (a stage that is not
- * well formed or that the capabilities forbid, hp 0 or beyond 20 bits, a device without PASID);
- * -ENOENT, -EPERM (hp not allocated, another domain's); -EBUSY (bound: bind; another domain's bind:
- * rebind); -EEXIST (gp or hp mapped otherwise); -ENODEV (unplugged); -ENOMEM. rebind also binds
- * what is not bound yet. unbind of what is not bound: 0.
+ * well formed or that the capabilities forbid, hp 0, beyond 20 bits, or the device's default PASID,
+ * a device without PASID); -ENOENT, -EPERM (hp not allocated, another domain's); -EBUSY (bound:
+ * bind; another domain's bind: rebind; a sub-device that serves another domain); -EEXIST (gp or hp
+ * mapped otherwise); -ENODEV (unplugged); -ENOMEM. rebind also binds what is not bound yet. unbind
+ * of what is not bound, by this device: 0.
  */
 VIOMMU_API int viommu_host_bind(struct viommu_device *dev, struct viommu_domain *dom,
 				struct viommu_hp hp, const struct viommu_bind *bind);
@@ -367,9 +398,10 @@ VIOMMU_API int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_
 				       uint64_t pe[8]);
 
 /*
- * The bind with the lowest host PASID that is not below hp->v (0: requests without PASID): its host
- * PASID, its guest PASID (gp->v VIOMMU_NO_PASID: none given), its entry. gp and pe may be NULL. 0,
- * -ENOENT: there is none. To see all: begin at 0, then go on at hp->v + 1.
+ * The device's bind with the lowest host PASID that is not below hp->v (0, or the default PASID:
+ * requests without PASID): its host PASID, its guest PASID (gp->v VIOMMU_NO_PASID: none given), its
+ * entry. gp and pe may be NULL. 0, -ENOENT: there is none. To see all: begin at 0, then go on at
+ * hp->v + 1.
  */
 VIOMMU_API int viommu_host_next_bind(struct viommu_device *dev, struct viommu_hp *hp,
 				     struct viommu_gp *gp, uint64_t pe[8]);

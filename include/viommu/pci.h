@@ -23,7 +23,8 @@
  *
  * Synchronisation
  *	function                                        context
- *	viommu_pci_new, _free, _attach                  owner, nobody else
+ *	viommu_pci_new, _free                           owner, nobody else
+ *	viommu_pci_attach                               the accessing thread, while no .run is running (after a reset)
  *	viommu_pci_set_vmm                              any thread; returns when no callback of the VMM before runs
  *	viommu_pci_config_*, _bar_*, _reset             one thread at a time (the event loop); may sleep
  *	viommu_pci_run                                  any number of threads
@@ -65,6 +66,8 @@ struct viommu_pci;
 #define VIOMMU_PCI_PASID      0x10u
 #define VIOMMU_PCI_MSIX       0x20u
 #define VIOMMU_PCI_MSI        0x40u
+/* ops.control only: the guest wrote into the vendor-specific capability. */
+#define VIOMMU_PCI_VENDOR 0x80u
 
 struct viommu_pci_ops {
 	void *ctx;
@@ -132,6 +135,14 @@ struct viommu_pci_bar {
 #define VIOMMU_PCI_PIN_BAR0 0x10u
 /* Power management capability (D0 and D3hot only). */
 #define VIOMMU_PCI_HAS_PM 0x20u
+/*
+ * A vendor-specific capability: VIOMMU_PCI_VENDOR_BYTES at VIOMMU_PCI_VENDOR_AT of configuration
+ * space, 0 after power-on, that the guest may write as it likes. What they mean is the function's
+ * own affair; ops.control tells of each write.
+ */
+#define VIOMMU_PCI_HAS_VENDOR   0x40u
+#define VIOMMU_PCI_VENDOR_AT    0xc4u
+#define VIOMMU_PCI_VENDOR_BYTES 8u
 
 struct viommu_pci_config {
 	size_t size; /* sizeof(struct viommu_pci_config) */
@@ -229,6 +240,40 @@ VIOMMU_API void viommu_pci_resume(struct viommu_pci *pci);
  * kick.
  */
 VIOMMU_API int viommu_pci_run(struct viommu_pci *pci, struct viommu_dma *dma);
+
+/* ---- Engines that several functions share ---------------------------------------------------- */
+
+/*
+ * A device that is divided into functions, one for each VM, works for all of them with the same
+ * engines. Threads, one an engine, call viommu_pci_engines_run() instead of viommu_pci_run():
+ * functions have their turn one after the other, a step each, and as many engines as other
+ * functions have none are kept free for those. So with E engines for V functions no function has
+ * more than E - V + 1, and each always has one, whatever the others do.
+ *
+ * Synchronisation: any thread; _new and _free the owner's.
+ */
+struct viommu_pci_engines;
+
+#define VIOMMU_PCI_MAX_SHARED 16u /* functions */
+
+/*
+ * functions: 1..16, so many it is for, added or not; engines: at least as many, at most 16. 0,
+ * -EINVAL, -ENOMEM.
+ */
+VIOMMU_API int viommu_pci_engines_new(unsigned engines, unsigned functions,
+				      struct viommu_pci_engines **out);
+/* NULL is allowed. No function may be left (assertion). */
+VIOMMU_API void viommu_pci_engines_free(struct viommu_pci_engines *engines);
+VIOMMU_API unsigned viommu_pci_engines_count(const struct viommu_pci_engines *engines);
+/* How many one function has at most. */
+VIOMMU_API unsigned viommu_pci_engines_most(const struct viommu_pci_engines *engines);
+/* Borrowed until removed. 0, -EEXIST, -ENOSPC. */
+VIOMMU_API int viommu_pci_engines_add(struct viommu_pci_engines *engines, struct viommu_pci *pci);
+/* Waits until no engine runs for it, so reset it first. 0, -ENOENT. */
+VIOMMU_API int viommu_pci_engines_remove(struct viommu_pci_engines *engines,
+					 struct viommu_pci *pci);
+/* A thread's step, as viommu_pci_run(): any function's kick may have been for it. */
+VIOMMU_API int viommu_pci_engines_run(struct viommu_pci_engines *engines, struct viommu_dma *dma);
 
 /* ---- For the device model -------------------------------------------------------------------- */
 

@@ -166,49 +166,160 @@ static size_t dmar_write(const struct viommu_acpi_dmar *dmar, void *buf, size_t 
 
 /* ---- SSDT ---- */
 
+/* Bytes of a package: its length, which counts itself, and n bytes of contents (AML 20.2.4). */
+static unsigned int package_bytes(unsigned int n)
+{
+	return n + 1 <= 0x3f ? n + 1 : n + 2;
+}
+
+static void put_package(struct cursor *c, unsigned int n)
+{
+	unsigned int bytes = package_bytes(n);
+
+	if (bytes <= 0x3f) {
+		put_le(c, bytes, 1);
+		return;
+	}
+	put_le(c, 0x40 | (bytes & 0xf), 1);
+	put_le(c, bytes >> 4, 1);
+}
+
+static void put_adr(struct cursor *c, uint16_t sid)
+{
+	put(c, "\x08_ADR\x0c", 6);
+	put_le(c, (uint32_t)(sid >> 3) << 16 | (sid & 7), 4);
+}
+
+/* "VP00" ... "PB07": two letters, two digits. */
+static void put_name(struct cursor *c, const char letters[2], unsigned int n)
+{
+	put(c, letters, 2);
+	put_le(c, '0' + n / 10, 1);
+	put_le(c, '0' + n % 10, 1);
+}
+
+static const uint8_t unit_region[] = {
+	0x5b, 0x80, 'C', 'F', 'G', '_', 0x02, 0x00, 0x0a, 0x08, /* OperationRegion */
+	/* Field, 13 bytes from the length on */
+	0x5b, 0x81, 13, 'C', 'F', 'G', '_', 0x02, 0x00, 0x20, /* 32 bits left out */
+	'C', 'M', 'D', '_', 0x10,                             /* the command register */
+};
+
+static const uint8_t unit_enable[] = {
+	0x7d, 'C', 'M', 'D', '_', 0x0a, 0x06, 'C', 'M', 'D', '_', /* Or */
+};
+
+static const uint8_t port_region[] = {
+	0x08, '_',  'S', 'T', 'A',  0x00,                               /* Name: Zero */
+	0x5b, 0x80, 'C', 'F', 'G',  '_',  0x02, 0x0a, 0x18, 0x0a, 0x04, /* OperationRegion */
+	0x5b, 0x81, 13,  'C', 'F',  'G',  '_',  0x01, 0x00, 0x08,       /* 8 bits left out */
+	'B',  'U',  'S', '_', 0x08,                                     /* secondary bus */
+};
+
+#define ADR_BYTES        10u
+#define STORE_BYTES      24u
+#define FIELDS_BYTES(nr) (4u + 1u + 5u * (nr))
+
 /*
- * Sizes are constants, so package lengths are known; only the outer one takes AML's two-byte form.
- *
+ *	Device (VP00) {			as if it were not there: it only lends its _ADR
+ *		Name (_ADR, device << 16 | function)
+ *		Name (_STA, Zero)
+ *		OperationRegion (CFG, PCI_Config, 0x18, 4)
+ *		Field (CFG, ByteAcc, NoLock, Preserve) { Offset (1), BUS, 8 }
+ *	}
+ */
+static unsigned int port_bytes(void)
+{
+	return 4 + ADR_BYTES + (unsigned int)sizeof(port_region);
+}
+
+static void put_port(struct cursor *c, unsigned int n, uint16_t sid)
+{
+	put(c, "\x5b\x82", 2);
+	put_package(c, port_bytes());
+	put_name(c, "VP", n);
+	put_adr(c, sid);
+	put(c, port_region, sizeof(port_region));
+}
+
+/*
+ *	OperationRegion (PRT, PCI_Config, at, 8)
+ *	Field (PRT, ByteAcc, NoLock, Preserve) { PB00, 8, PB01, 8 ... }
+ */
+static unsigned int fields_bytes(unsigned int nr)
+{
+	return nr ? 11u + 2u + package_bytes(FIELDS_BYTES(nr)) : 0;
+}
+
+static void put_fields(struct cursor *c, uint8_t at, unsigned int nr)
+{
+	unsigned int i;
+
+	if (!nr)
+		return;
+	put(c, "\x5b\x80PRT_\x02\x0a", 8);
+	put_le(c, at, 1);
+	put(c, "\x0a\x08", 2);
+	put(c, "\x5b\x81", 2);
+	put_package(c, FIELDS_BYTES(nr));
+	put(c, "PRT_\x01", 5);
+	for (i = 0; i < nr; i++) {
+		put_name(c, "PB", i);
+		put_le(c, 8, 1);
+	}
+}
+
+/*
  *	Scope (\_SB.PCI0) {
+ *		the ports
  *		Device (VIOM) {
  *			Name (_ADR, device << 16 | function)
  *			OperationRegion (CFG, PCI_Config, 0, 8)
  *			Field (CFG, WordAcc, NoLock, Preserve) { Offset (4), CMD, 16 }
- *			Method (_INI) { Or (CMD, 6, CMD) }
+ *			the ports' fields
+ *			Method (_INI) { Or (CMD, 6, CMD) Store (\_SB.PCI0.VP00.BUS, PB00) ... }
  *		}
  *	}
  */
-static size_t ssdt_write(uint16_t sid, void *buf, size_t size)
+static size_t ssdt_write(uint16_t sid, const uint16_t *port, unsigned int nr, uint8_t at, void *buf,
+			 size_t size)
 {
-	static const uint8_t region[] = {
-		0x5b, 0x80, 'C', 'F', 'G', '_', 0x02, 0x00, 0x0a, 0x08, /* OperationRegion */
-		/* Field, 13 bytes from the length on */
-		0x5b, 0x81, 13, 'C', 'F', 'G', '_', 0x02, 0x00, 0x20, /* 32 bits left out */
-		'C', 'M', 'D', '_', 0x10,                             /* the command register */
-	};
-	static const uint8_t method[] = {
-		0x14, 17,  '_', 'I', 'N', 'I',  0x00,                     /* Method, 17 bytes */
-		0x7d, 'C', 'M', 'D', '_', 0x0a, 0x06, 'C', 'M', 'D', '_', /* Or */
-	};
-	/* From its length on: length, name, contents. */
-	const unsigned int device = 1 + 4 + 10 + sizeof(region) + sizeof(method);
-	const unsigned int scope = 2 + 10 + 2 + device;
+	const unsigned int method = 4 + 1 + (unsigned int)sizeof(unit_enable) + nr * STORE_BYTES;
+	const unsigned int device = 4 + ADR_BYTES + (unsigned int)sizeof(unit_region) +
+				    fields_bytes(nr) + 1 + package_bytes(method);
+	const unsigned int scope =
+		10 + nr * (2 + package_bytes(port_bytes())) + 2 + package_bytes(device);
 	struct cursor c = { .buf = buf, .size = buf ? size : 0 };
+	unsigned int i;
 
-	if (sid >> 8)
+	if (sid >> 8 || nr > VIOMMU_ACPI_MAX_PORTS ||
+	    (nr && (!port || at + VIOMMU_ACPI_MAX_PORTS > 0x100)))
 		return 0;
+	for (i = 0; i < nr; i++)
+		if (port[i] >> 8)
+			return 0;
 	put_header(&c, "SSDT", 2);
 	put(&c, "\x10", 1);
-	put_le(&c, 0x40 | (scope & 0xf), 1);
-	put_le(&c, scope >> 4, 1);
+	put_package(&c, scope);
 	put(&c, "\\._SB_PCI0", 10);
+	for (i = 0; i < nr; i++)
+		put_port(&c, i, port[i]);
 	put(&c, "\x5b\x82", 2);
-	put_le(&c, device, 1);
+	put_package(&c, device);
 	put(&c, "VIOM", 4);
-	put(&c, "\x08_ADR\x0c", 6);
-	put_le(&c, (uint32_t)(sid >> 3) << 16 | (sid & 7), 4);
-	put(&c, region, sizeof(region));
-	put(&c, method, sizeof(method));
+	put_adr(&c, sid);
+	put(&c, unit_region, sizeof(unit_region));
+	put_fields(&c, at, nr);
+	put(&c, "\x14", 1);
+	put_package(&c, method);
+	put(&c, "_INI", 5); /* and no argument */
+	put(&c, unit_enable, sizeof(unit_enable));
+	for (i = 0; i < nr; i++) {
+		put(&c, "\x70\\/\x04_SB_PCI0", 12);
+		put_name(&c, "VP", i);
+		put(&c, "BUS_", 4);
+		put_name(&c, "PB", i);
+	}
 	return finish(&c);
 }
 
@@ -222,7 +333,13 @@ size_t viommu_acpi_dmar(const struct viommu_acpi_dmar *dmar, void *buf, size_t s
 
 size_t viommu_acpi_ssdt(uint16_t sid, void *buf, size_t size)
 {
-	size_t n = ssdt_write(sid, NULL, 0);
+	return viommu_acpi_ssdt_ports(sid, NULL, 0, 0, buf, size);
+}
 
-	return n && n <= size ? ssdt_write(sid, buf, size) : n;
+size_t viommu_acpi_ssdt_ports(uint16_t sid, const uint16_t *port, unsigned nr, uint8_t at,
+			      void *buf, size_t size)
+{
+	size_t n = ssdt_write(sid, port, nr, at, NULL, 0);
+
+	return n && n <= size ? ssdt_write(sid, port, nr, at, buf, size) : n;
 }

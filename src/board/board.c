@@ -12,14 +12,24 @@
  *
  * No translation and no queue here: whatever decides something lives in the parts.
  *
+ * Ports. A function behind a root port has the requester id (bus behind the port, 00.0), and the
+ * guest's firmware numbers buses. Until the guest says which number it chose (an SSDT method writes
+ * it into the unit's function, src/acpi), the ports count as numbered in the order of their slots,
+ * which is what firmware does where there is no other bridge. Only the unit goes by that id; the
+ * host's device has one of its own, which nobody sees, so that it need not end when the bus gets
+ * another number.
+ *
  * Synchronisation
  *	field                        guard
- *	entries (list, pci, dev)     lock; written by the owner's thread only
+ *	entries (list, pci, dev)     lock, and plug to write
+ *	ports                        lock, and plug to write
  *	everything else              constant between viommu_board_new() and _free()
- * The lock is held while a function is looked up and told of a message; the VMM's callbacks of
- * viommu/pci.h run under it and must not call the board.
+ * plug is held by who adds or removes, and while functions get another requester id; it comes
+ * before the unit's lock and before lock. lock is held while a function is looked up and told of a
+ * message; the VMM's callbacks of viommu/pci.h run under it and must not call the board.
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <viommu/acpi.h>
@@ -30,6 +40,7 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "board/state.h"
+#include "dev/pci.h"
 
 #define UNIT_SID_DEFAULT VIOMMU_SID(0, 4, 0)
 /* A 32-bit BAR stays below 4 GiB, whatever memory the guest has. */
@@ -43,15 +54,33 @@
 #define UNIT_DEVICE     0x09a2
 #define UNIT_CLASS_CODE 0x080600u /* base system peripheral, IOMMU */
 
+/*
+ * Requester ids that are tried for the host's device of a function behind a port, from the top; the
+ * host may have several VMs.
+ */
+#define HOST_SIDS 1024u
+
+struct port {
+	uint16_t sid;
+	uint8_t bus;
+	bool told; /* by the guest */
+};
+
 struct entry {
 	struct viommu_pci *pci;
 	struct viommu_device *dev;
+	struct viommu_device *parent;
 	uint16_t sid;
+	uint16_t port; /* its requester id; 0: the function is on bus 0 */
+	bool linked;   /* the unit has it under sid */
 };
 
 struct viommu_board {
 	struct viommu_mem *mem;
 	struct viommu_host *host;
+	struct viommu_host_ops ops; /* of its devices on that host */
+	bool shared;                /* the host is others', too */
+	uint32_t max_requests;
 	struct viommu_domain *dom;
 	struct viommu_guest *guest;
 	struct viommu_pci *unit;
@@ -60,7 +89,10 @@ struct viommu_board {
 	void (*placed)(void *ctx, uint64_t registers);
 	uint16_t unit_sid;
 	uint8_t haw;
+	pthread_mutex_t plug;
 	pthread_mutex_t lock;
+	unsigned int nr_ports;
+	struct port port[VIOMMU_BOARD_MAX_PORTS];
 	unsigned int nr;
 	struct entry entry[VIOMMU_BOARD_MAX_DEVICES];
 };
@@ -140,6 +172,110 @@ static int board_hpasid(void *ctx, struct viommu_gp gp, struct viommu_hp *out)
 	return viommu_guest_pasid_to_host(board->guest, gp, out);
 }
 
+/* ---- Ports: plug held ---- */
+
+static struct port *port_find(struct viommu_board *board, uint16_t sid)
+{
+	unsigned int i;
+
+	for (i = 0; i < board->nr_ports; i++)
+		if (board->port[i].sid == sid)
+			return &board->port[i];
+	return NULL;
+}
+
+static void ports_guess(struct viommu_board *board)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < board->nr_ports; i++) {
+		uint8_t bus = 1;
+
+		for (j = 0; j < board->nr_ports; j++)
+			bus = (uint8_t)(bus + (board->port[j].sid < board->port[i].sid));
+		if (!board->port[i].told)
+			board->port[i].bus = bus;
+	}
+}
+
+static bool sid_used(struct viommu_board *board, uint16_t sid)
+{
+	unsigned int i;
+
+	if (sid == board->unit_sid || port_find(board, sid))
+		return true;
+	for (i = 0; i < board->nr; i++)
+		if (board->entry[i].linked && board->entry[i].sid == sid)
+			return true;
+	return false;
+}
+
+/* The unit knows the function by this requester id from now on. -EEXIST, -ENOMEM: by none. */
+static int entry_link(struct viommu_board *board, struct entry *e, uint16_t sid)
+{
+	int ret = -EEXIST;
+
+	if (!sid_used(board, sid))
+		ret = viommu_guest_add_device(board->guest, e->dev, sid);
+	pthread_mutex_lock(&board->lock);
+	e->sid = sid;
+	e->linked = !ret;
+	pthread_mutex_unlock(&board->lock);
+	return ret;
+}
+
+static void entry_unlink(struct viommu_board *board, struct entry *e)
+{
+	if (e->linked)
+		viommu_guest_remove_device(board->guest, e->dev);
+	e->linked = false;
+}
+
+/*
+ * Functions whose bus has another number get their new requester id. All leave before any comes:
+ * the guest may say that two buses have each other's number, one after the other. What finds no
+ * place waits for the next word.
+ */
+static void ports_settle(struct viommu_board *board)
+{
+	unsigned int i;
+
+	for (i = 0; i < board->nr; i++) {
+		struct entry *e = &board->entry[i];
+
+		if (e->port && e->sid != VIOMMU_SID(port_find(board, e->port)->bus, 0, 0))
+			entry_unlink(board, e);
+	}
+	for (i = 0; i < board->nr; i++) {
+		struct entry *e = &board->entry[i];
+
+		if (!e->linked)
+			entry_link(board, e, VIOMMU_SID(port_find(board, e->port)->bus, 0, 0));
+	}
+}
+
+/* The guest wrote what bus numbers its firmware gave; 0 is none. */
+static void ports_told(struct viommu_board *board)
+{
+	uint8_t bus[VIOMMU_PCI_VENDOR_BYTES];
+	unsigned int i;
+
+	_Static_assert(VIOMMU_BOARD_MAX_PORTS == VIOMMU_PCI_VENDOR_BYTES, "a byte a port");
+	_Static_assert(VIOMMU_BOARD_MAX_PORTS == VIOMMU_ACPI_MAX_PORTS, "a field a port");
+	if (viommu_pci_config_read(board->unit, VIOMMU_PCI_VENDOR_AT, bus, sizeof(bus)))
+		return;
+	pthread_mutex_lock(&board->plug);
+	pthread_mutex_lock(&board->lock);
+	for (i = 0; i < board->nr_ports; i++) {
+		board->port[i].told = bus[i] != 0;
+		if (bus[i])
+			board->port[i].bus = bus[i];
+	}
+	pthread_mutex_unlock(&board->lock);
+	ports_settle(board);
+	pthread_mutex_unlock(&board->plug);
+}
+
 /* ---- The unit's PCI function ---- */
 
 static uint64_t unit_read(void *ctx, unsigned int bar, uint64_t offset, unsigned int bytes)
@@ -167,10 +303,16 @@ static int unit_run(void *ctx, struct viommu_dma *dma)
 	return viommu_guest_run(board->guest);
 }
 
+/* The numbers of before stay: firmware will most likely give them again. */
 static void unit_reset(void *ctx)
 {
 	struct viommu_board *board = ctx;
+	unsigned int i;
 
+	pthread_mutex_lock(&board->lock);
+	for (i = 0; i < board->nr_ports; i++)
+		board->port[i].told = false;
+	pthread_mutex_unlock(&board->lock);
 	viommu_guest_reset(board->guest);
 }
 
@@ -193,6 +335,8 @@ static void unit_control(void *ctx, uint32_t changed)
 	struct viommu_board *board = ctx;
 	uint8_t bar[4];
 
+	if (changed & VIOMMU_PCI_VENDOR)
+		ports_told(board);
 	if (!board->placed || !(changed & VIOMMU_PCI_MEMORY) ||
 	    !(viommu_pci_enabled(board->unit) & VIOMMU_PCI_MEMORY) ||
 	    viommu_pci_config_read(board->unit, 0x10, bar, sizeof(bar)))
@@ -215,7 +359,7 @@ static int unit_new(struct viommu_board *board)
 		.device = UNIT_DEVICE,
 		.subsystem_vendor = UNIT_VENDOR,
 		.class_code = UNIT_CLASS_CODE,
-		.flags = VIOMMU_PCI_PIN_BAR0,
+		.flags = VIOMMU_PCI_PIN_BAR0 | VIOMMU_PCI_HAS_VENDOR,
 		.bar = { { .bytes = UNIT_BAR_BYTES } },
 		/*
 		 * On the event loop: threads may all be waiting for what the unit is about to do.
@@ -246,13 +390,7 @@ static int host_new(struct viommu_board *board, const struct viommu_board_config
 		.max_page_requests = config->max_page_requests,
 		.pasid_min = config->pasid_min,
 		.pasid_max = config->pasid_max,
-		.ops = {
-			.ctx = board,
-			.miss = board_miss,
-			.fault = board_fault,
-			.interrupt = board_interrupt,
-			.page_request = board_page_request,
-		},
+		.ops = board->ops,
 	};
 	const struct viommu_domain_config dc = {
 		.size = sizeof(dc),
@@ -261,7 +399,9 @@ static int host_new(struct viommu_board *board, const struct viommu_board_config
 	};
 	int ret;
 
-	ret = viommu_host_new(&hc, &board->host);
+	board->host = config->host;
+	board->shared = config->host;
+	ret = board->shared ? 0 : viommu_host_new(&hc, &board->host);
 	if (ret)
 		return ret;
 	return viommu_domain_new(board->host, board->mem, &dc, &board->dom);
@@ -292,6 +432,17 @@ static int guest_new(struct viommu_board *board, const struct viommu_guest_confi
 	return 0;
 }
 
+static bool config_fits(const struct viommu_board_config *config)
+{
+	const uint32_t own_numbers = VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD;
+
+	if (config->size != sizeof(*config) || config->reserved2 ||
+	    (config->domain_flags & ~VIOMMU_DOMAIN_DIRTY))
+		return false;
+	return !config->host ||
+	       ((config->guest.flags & own_numbers) && !config->pasid_min && !config->pasid_max);
+}
+
 int viommu_board_new(const struct viommu_board_config *config, struct viommu_board **out)
 {
 	static const struct viommu_board_config defaults = { .size = sizeof(defaults) };
@@ -303,13 +454,21 @@ int viommu_board_new(const struct viommu_board_config *config, struct viommu_boa
 	*out = NULL;
 	if (!config)
 		config = &defaults;
-	if (config->size != sizeof(*config) || config->reserved2 ||
-	    (config->domain_flags & ~VIOMMU_DOMAIN_DIRTY))
+	if (!config_fits(config))
 		return -EINVAL;
 	board = viommu__calloc(1, sizeof(*board));
 	if (!board)
 		return -ENOMEM;
+	pthread_mutex_init(&board->plug, NULL);
 	pthread_mutex_init(&board->lock, NULL);
+	board->ops = (struct viommu_host_ops){
+		.ctx = board,
+		.miss = board_miss,
+		.fault = board_fault,
+		.interrupt = board_interrupt,
+		.page_request = board_page_request,
+	};
+	board->max_requests = config->max_page_requests;
 	board->placed_ctx = config->ctx;
 	board->placed = config->placed;
 	board->unit_sid = config->unit_sid ? config->unit_sid : UNIT_SID_DEFAULT;
@@ -329,7 +488,11 @@ int viommu_board_new(const struct viommu_board_config *config, struct viommu_boa
 	return 0;
 }
 
-/* The entry leaves: nothing of the device is bound, and its function knows no requester. */
+/*
+ * The entry leaves: nothing of the device is bound, and its function knows no requester. What the
+ * guest still has queued for it, responses or invalidations, is for a requester id that the unit
+ * does not know, and completes.
+ */
 static void entry_end(struct viommu_board *board, unsigned int n)
 {
 	struct entry e = board->entry[n];
@@ -337,6 +500,7 @@ static void entry_end(struct viommu_board *board, unsigned int n)
 	/* Its work ends first: what runs there uses the device. */
 	viommu_pci_reset(e.pci);
 	viommu_pci_attach(e.pci, NULL, NULL, NULL);
+	viommu__pci_place(e.pci, false);
 	pthread_mutex_lock(&board->lock);
 	board->nr--;
 	memmove(&board->entry[n], &board->entry[n + 1], (board->nr - n) * sizeof(e));
@@ -354,9 +518,11 @@ void viommu_board_free(struct viommu_board *board)
 	viommu_guest_free(board->guest);
 	viommu_pci_free(board->unit);
 	viommu_domain_free(board->dom);
-	viommu_host_free(board->host);
+	if (!board->shared)
+		viommu_host_free(board->host);
 	viommu_mem_free(board->mem);
 	pthread_mutex_destroy(&board->lock);
+	pthread_mutex_destroy(&board->plug);
 	viommu__free(board);
 }
 
@@ -392,25 +558,57 @@ static uint32_t device_flags(uint32_t pci)
 	       (pci & VIOMMU_PCI_HAS_PRI ? VIOMMU_DEVICE_PRI : 0);
 }
 
-int viommu_board_add(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid)
+/*
+ * A device of the host for the function. Behind a port: under an id that is free. On a host of
+ * several VMs another one may have this requester id: then the same device and function on the
+ * first bus where it is free. The guest never sees either.
+ */
+static int device_new(struct viommu_board *board, struct viommu_device_config *dc, uint16_t port,
+		      struct viommu_device **out)
 {
-	struct viommu_device_config dc = { .size = sizeof(dc), .sid = sid };
-	struct entry e = { .pci = pci, .sid = sid };
+	unsigned int i, first = dc->sid >> 8;
+	int ret;
+
+	if (port)
+		dc->sid = UINT16_MAX;
+	ret = viommu_device_new(board->host, dc, out);
+	for (i = 1; ret == -EEXIST && port && i < HOST_SIDS; i++) {
+		dc->sid--;
+		ret = viommu_device_new(board->host, dc, out);
+	}
+	for (i = 1; ret == -EEXIST && !port && board->shared && i < 256; i++) {
+		dc->sid = (uint16_t)((first + i) << 8 | (dc->sid & 0xff));
+		ret = viommu_device_new(board->host, dc, out);
+	}
+	return ret == -EEXIST && port ? -ENOSPC : ret;
+}
+
+/* plug held. port 0: on bus 0; parent: a part of that device */
+static int entry_begin(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid,
+		       uint16_t port, struct viommu_device *parent)
+{
+	struct viommu_device_config dc = {
+		.size = sizeof(dc),
+		.sid = parent ? viommu_device_sid(parent) : sid,
+		.parent = parent,
+		.ops = &board->ops,
+		.max_page_requests = board->max_requests,
+	};
+	struct entry e = { .pci = pci, .parent = parent, .sid = sid, .port = port };
 	unsigned int i;
 	int ret;
 
-	if (!pci || sid == board->unit_sid)
-		return -EINVAL;
 	for (i = 0; i < board->nr; i++)
-		if (board->entry[i].pci == pci || board->entry[i].sid == sid)
+		if (board->entry[i].pci == pci || board->entry[i].sid == sid ||
+		    (parent && board->entry[i].parent == parent))
 			return -EEXIST;
 	if (board->nr == VIOMMU_BOARD_MAX_DEVICES)
 		return -ENOSPC;
 	dc.flags = device_flags(viommu_pci_config(pci)->flags);
-	ret = viommu_device_new(board->host, &dc, &e.dev);
+	ret = device_new(board, &dc, port, &e.dev);
 	if (ret)
 		return ret;
-	ret = viommu_guest_add_device(board->guest, e.dev, sid);
+	ret = entry_link(board, &e, sid);
 	if (ret) {
 		viommu_device_free(e.dev);
 		return ret;
@@ -418,21 +616,102 @@ int viommu_board_add(struct viommu_board *board, struct viommu_pci *pci, uint16_
 	pthread_mutex_lock(&board->lock);
 	board->entry[board->nr++] = e;
 	pthread_mutex_unlock(&board->lock);
+	viommu__pci_place(pci, port != 0);
 	viommu_pci_attach(pci, e.dev, board_hpasid, board);
 	return 0;
 }
 
+int viommu_board_add(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid)
+{
+	int ret;
+
+	if (!pci || sid == board->unit_sid)
+		return -EINVAL;
+	pthread_mutex_lock(&board->plug);
+	ret = entry_begin(board, pci, sid, 0, NULL);
+	pthread_mutex_unlock(&board->plug);
+	return ret;
+}
+
+int viommu_board_add_sub(struct viommu_board *board, struct viommu_pci *pci, uint16_t sid,
+			 struct viommu_device *parent)
+{
+	int ret;
+
+	if (!pci || !parent || sid == board->unit_sid)
+		return -EINVAL;
+	pthread_mutex_lock(&board->plug);
+	ret = entry_begin(board, pci, sid, 0, parent);
+	pthread_mutex_unlock(&board->plug);
+	return ret;
+}
+
+int viommu_board_add_port(struct viommu_board *board, uint16_t port)
+{
+	int ret = 0;
+
+	if (!port || port >> 8 || port == board->unit_sid)
+		return -EINVAL;
+	pthread_mutex_lock(&board->plug);
+	if (sid_used(board, port))
+		ret = -EEXIST;
+	else if (board->nr_ports == VIOMMU_BOARD_MAX_PORTS)
+		ret = -ENOSPC;
+	if (!ret) {
+		pthread_mutex_lock(&board->lock);
+		board->port[board->nr_ports++] = (struct port){ .sid = port };
+		ports_guess(board);
+		pthread_mutex_unlock(&board->lock);
+		ports_settle(board);
+	}
+	pthread_mutex_unlock(&board->plug);
+	return ret;
+}
+
+int viommu_board_port(struct viommu_board *board, uint16_t port, uint8_t *bus)
+{
+	struct port *p;
+	int ret = -ENOENT;
+
+	pthread_mutex_lock(&board->lock);
+	p = port_find(board, port);
+	if (p) {
+		*bus = p->bus;
+		ret = p->told;
+	}
+	pthread_mutex_unlock(&board->lock);
+	return ret;
+}
+
+int viommu_board_plug(struct viommu_board *board, struct viommu_pci *pci, uint16_t port)
+{
+	struct port *p;
+	int ret = -ENOENT;
+
+	if (!pci)
+		return -EINVAL;
+	pthread_mutex_lock(&board->plug);
+	p = port_find(board, port);
+	if (p)
+		ret = entry_begin(board, pci, VIOMMU_SID(p->bus, 0, 0), port, NULL);
+	pthread_mutex_unlock(&board->plug);
+	return ret;
+}
+
 int viommu_board_remove(struct viommu_board *board, struct viommu_pci *pci)
 {
+	int ret = -ENOENT;
 	unsigned int i;
 
-	for (i = 0; i < board->nr; i++) {
+	pthread_mutex_lock(&board->plug);
+	for (i = 0; ret && i < board->nr; i++) {
 		if (board->entry[i].pci == pci) {
 			entry_end(board, i);
-			return 0;
+			ret = 0;
 		}
 	}
-	return -ENOENT;
+	pthread_mutex_unlock(&board->plug);
+	return ret;
 }
 
 struct viommu_pci *viommu_board_device(struct viommu_board *board, unsigned int n, uint16_t *sid)
@@ -465,27 +744,48 @@ void viommu_board_vm_gone(struct viommu_board *board)
 
 /* ---- ACPI ---- */
 
+/* A bridge covers what is behind it, so a port names what will be plugged in there. */
+static struct viommu_acpi_scope port_scope(const struct port *port)
+{
+	return (struct viommu_acpi_scope){ .type = VIOMMU_SCOPE_BRIDGE, .sid = port->sid };
+}
+
 size_t viommu_board_dmar(struct viommu_board *board, uint64_t registers, void *buf, size_t size)
 {
-	struct viommu_acpi_scope scope[VIOMMU_BOARD_MAX_DEVICES];
-	struct viommu_acpi_structure drhd = { .kind = VIOMMU_ACPI_DRHD,
-					      .base = registers,
-					      .scope = scope };
-	const struct viommu_acpi_dmar dmar = {
-		.size = sizeof(dmar), .haw = board->haw, .nr = 1, .structure = &drhd
+	struct viommu_acpi_scope scope[VIOMMU_BOARD_MAX_DEVICES + VIOMMU_BOARD_MAX_PORTS];
+	struct viommu_acpi_scope port[VIOMMU_BOARD_MAX_PORTS];
+	struct viommu_acpi_structure s[] = {
+		{ .kind = VIOMMU_ACPI_DRHD, .base = registers, .scope = scope },
+		/* A guest lets nothing behind a port use ATS if the port is not named here. */
+		{ .kind = VIOMMU_ACPI_ATSR, .scope = port },
 	};
-	uint16_t sid;
+	struct viommu_acpi_dmar dmar = { .size = sizeof(dmar), .haw = board->haw, .structure = s };
+	unsigned int i;
 
 	memset(scope, 0, sizeof(scope));
-	while (viommu_board_device(board, drhd.nr, &sid)) {
-		scope[drhd.nr].type = VIOMMU_SCOPE_ENDPOINT;
-		scope[drhd.nr].sid = sid;
-		drhd.nr++;
+	pthread_mutex_lock(&board->lock);
+	for (i = 0; i < board->nr; i++) {
+		if (board->entry[i].port)
+			continue;
+		scope[s[0].nr].type = VIOMMU_SCOPE_ENDPOINT;
+		scope[s[0].nr++].sid = board->entry[i].sid;
 	}
+	for (i = 0; i < board->nr_ports; i++)
+		scope[s[0].nr++] = port[s[1].nr++] = port_scope(&board->port[i]);
+	pthread_mutex_unlock(&board->lock);
+	dmar.nr = s[1].nr ? 2 : 1;
 	return viommu_acpi_dmar(&dmar, buf, size);
 }
 
 size_t viommu_board_ssdt(struct viommu_board *board, void *buf, size_t size)
 {
-	return viommu_acpi_ssdt(board->unit_sid, buf, size);
+	uint16_t port[VIOMMU_BOARD_MAX_PORTS];
+	unsigned int i, nr;
+
+	pthread_mutex_lock(&board->lock);
+	nr = board->nr_ports;
+	for (i = 0; i < nr; i++)
+		port[i] = board->port[i].sid;
+	pthread_mutex_unlock(&board->lock);
+	return viommu_acpi_ssdt_ports(board->unit_sid, port, nr, VIOMMU_PCI_VENDOR_AT, buf, size);
 }

@@ -14,7 +14,7 @@
 
 #define ALL_FLAGS                                                                              \
 	(VIOMMU_PCI_HAS_ATS | VIOMMU_PCI_HAS_PRI | VIOMMU_PCI_HAS_PASID | VIOMMU_PCI_HAS_FLR | \
-	 VIOMMU_PCI_PIN_BAR0 | VIOMMU_PCI_HAS_PM)
+	 VIOMMU_PCI_PIN_BAR0 | VIOMMU_PCI_HAS_PM | VIOMMU_PCI_HAS_VENDOR)
 #define MAX_PRI_CAPACITY 512u /* group indices have 9 bits */
 #define MAX_MSI          32u
 
@@ -218,6 +218,8 @@ int viommu_pci_config_write(struct viommu_pci *pci, uint64_t offset, const void 
 	viommu__pci_enable(pci);
 	if ((wrote & PCI_WROTE_PRI) && pci->dev)
 		viommu_device_pri_reset(pci->dev);
+	if ((wrote & PCI_WROTE_VENDOR) && pci->config.ops.control)
+		pci->config.ops.control(pci->config.ops.ctx, VIOMMU_PCI_VENDOR);
 	return 0;
 }
 

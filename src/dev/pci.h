@@ -12,7 +12,7 @@
  *	config, cap_at, init, rw, w1c    constant
  *	cfg, ea_*                        the one thread that accesses registers
  *	enabled                          written by that thread, read by anybody
- *	dev, hpasid                      written by the owner while nobody else calls; dev read by anybody
+ *	dev, hpasid                      written by that thread while no .run is running; dev read by anybody
  *	gate, kicks                      atomic; see pci_run.c
  *	irq                              irq.lock
  *	vmm                              vmm_lock: held for reading around each callback
@@ -87,14 +87,20 @@ uint32_t viommu__pci_caps_enabled(const struct viommu_pci *pci);
 /* Puts the bits that change without a write into cfg, before a read. */
 void viommu__pci_caps_refresh(struct viommu_pci *pci);
 
-#define PCI_WROTE_FLR 0x1u
-#define PCI_WROTE_PRI 0x2u /* reset of page requests */
+#define PCI_WROTE_FLR    0x1u
+#define PCI_WROTE_PRI    0x2u /* reset of page requests */
+#define PCI_WROTE_VENDOR 0x4u
 /*
  * The dword at `at` was written: value holds the bits that were (others 0), before what stood
  * there. Corrects what was stored; returns PCI_WROTE_*.
  */
 unsigned viommu__pci_caps_written(struct viommu_pci *pci, unsigned at, uint32_t value,
 				  uint32_t before);
+/*
+ * Behind a port the function is an endpoint with a link, else one that is part of the root complex.
+ * On the accessing thread.
+ */
+void viommu__pci_place(struct viommu_pci *pci, bool port);
 /* Configuration space as after power-on; flr: without what a function-level reset keeps. */
 void viommu__pci_caps_reset(struct viommu_pci *pci, bool flr);
 

@@ -4,6 +4,7 @@
  * beyond storing bits. Write masks come from the lists of spec/pci.h.
  *
  *	40h PCI Express     80h MSI-X    90h power management    a0h MSI    b0h enhanced allocation
+ *	c0h vendor specific
  *	100h null           220h ATS     230h PASID              240h page requests
  *
  * Offsets are those of DSA hardware where it has the capability. Extended capabilities begin at
@@ -21,9 +22,9 @@
 #define DEFAULT_PRI_CAPACITY 512u
 
 static const uint16_t places[PCIE_STRUCTS_NR] = {
-	[PCIE_HDR] = 0,       [PCIE_EXP] = 0x40,  [PCIE_MSIX] = 0x80,  [PCIE_PM] = 0x90,
-	[PCIE_MSI] = 0xa0,    [PCIE_EA] = 0xb0,   [PCIE_NULL] = 0x100, [PCIE_ATS] = 0x220,
-	[PCIE_PASID] = 0x230, [PCIE_PRI] = 0x240,
+	[PCIE_HDR] = 0,       [PCIE_EXP] = 0x40,  [PCIE_MSIX] = 0x80,   [PCIE_PM] = 0x90,
+	[PCIE_MSI] = 0xa0,    [PCIE_EA] = 0xb0,   [PCIE_NULL] = 0x100,  [PCIE_ATS] = 0x220,
+	[PCIE_PASID] = 0x230, [PCIE_PRI] = 0x240, [PCIE_VENDOR] = 0xc0,
 };
 
 /* ---- Building -------------------------------------------------------------------------------- */
@@ -128,6 +129,22 @@ static void express_init(struct viommu_pci *pci, uint8_t *at)
 	}
 }
 
+/* The slowest and narrowest link: nobody waits for one that is not there. */
+static void place(uint8_t *at, bool port)
+{
+	PCIE_SET(at, PCIE_EXP_TYPE, port ? PCIE_EXP_TYPE_ENDPOINT : PCIE_EXP_TYPE_RCIEP);
+	PCIE_SET(at, PCIE_EXP_LINK_SPEED_MAX, port);
+	PCIE_SET(at, PCIE_EXP_LINK_WIDTH_MAX, port);
+	PCIE_SET(at, PCIE_EXP_LINK_SPEED, port);
+	PCIE_SET(at, PCIE_EXP_LINK_WIDTH, port);
+}
+
+void viommu__pci_place(struct viommu_pci *pci, bool port)
+{
+	place(pci->init + pci->cap_at[PCIE_EXP], port);
+	place(pci->cfg + pci->cap_at[PCIE_EXP], port);
+}
+
 static void msix_init(const struct viommu_pci_config *c, uint8_t *at)
 {
 	PCIE_SET(at, PCIE_MSIX_LAST, c->msix_vectors - 1u);
@@ -197,6 +214,10 @@ void viommu__pci_caps_init(struct viommu_pci *pci)
 	}
 	if (c->flags & VIOMMU_PCI_PIN_BAR0)
 		ea_init(c, cap_add(pci, PCIE_EA, &last));
+	if (c->flags & VIOMMU_PCI_HAS_VENDOR) {
+		at = cap_add(pci, PCIE_VENDOR, &last);
+		PCIE_SET(at, PCIE_VENDOR_BYTES, viommu__pcie_layouts[PCIE_VENDOR].bytes);
+	}
 	extended_init(pci);
 	memcpy(pci->cfg, pci->init, sizeof(pci->cfg));
 }
@@ -313,6 +334,11 @@ unsigned viommu__pci_caps_written(struct viommu_pci *pci, unsigned at, uint32_t 
 	    PCIE_GET(cap, PCIE_PM_STATE) != PCIE_PM_D0 &&
 	    PCIE_GET(cap, PCIE_PM_STATE) != PCIE_PM_D3HOT)
 		viommu__pcie_store(pci->cfg + at, before); /* a state that is not there: ignored */
+
+	cap = viommu__pci_cap(pci, PCIE_VENDOR);
+	if (cap && (at == pci->cap_at[PCIE_VENDOR] + PCIE_DWORD(PCIE_VENDOR_0) ||
+		    at == pci->cap_at[PCIE_VENDOR] + PCIE_DWORD(PCIE_VENDOR_1)))
+		wrote |= PCI_WROTE_VENDOR;
 
 	cap = viommu__pci_cap(pci, PCIE_PRI);
 	if (cap && at == pci->cap_at[PCIE_PRI] + PCIE_DWORD(PCIE_PRI_ENABLE)) {

@@ -119,7 +119,7 @@ int viommu_ats_translate(struct viommu_dma *dma, struct viommu_device *dev, uint
 			 uint64_t addr, uint32_t flags, struct viommu_ats_result *out,
 			 struct viommu_fault *fault)
 {
-	const struct viommu_host_ops *ops = &dma->host->ops;
+	const struct viommu_host_ops *ops = dev->ops;
 	int ret;
 
 	if ((flags & ~ATS_FLAGS) || (pasid > VIOMMU_PASID_MAX && pasid != VIOMMU_NO_PASID) ||

@@ -180,7 +180,7 @@ static inline uint64_t gen_add(uint64_t sum, const uint64_t *gen)
 static inline uint64_t gen_sum(const struct viommu_host *host, const struct slot *slot,
 			       struct viommu_device *dev, uint32_t pasid)
 {
-	const struct record *rec = viommu__record(dev, pasid == VIOMMU_NO_PASID ? 0 : pasid);
+	const struct record *rec = viommu__record(dev, viommu__entry_of(dev, pasid));
 
 	return gen_add(gen_add(load_acquire(&host->gen.v), &host->gens[slot->did].v), &rec->gen);
 }

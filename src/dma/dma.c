@@ -93,7 +93,7 @@ bool viommu__access_absent(const struct viommu_fault *fault)
 /* The callback may bind, and may say the fault; who asked for what stays. */
 int viommu__access_miss(struct access *a)
 {
-	const struct viommu_host_ops *ops = &a->dma->host->ops;
+	const struct viommu_host_ops *ops = a->dev->ops;
 	const struct viommu_fault asked = a->fault;
 
 	if (a->missed || !ops->miss)
@@ -126,15 +126,12 @@ int viommu__access_gate(struct access *a, uint64_t addr, uint32_t access)
 /* Is it to be told? By translation requests, only what those end in an error for. */
 static bool recorded(const struct access *a)
 {
-	uint8_t reason = a->fault.reason, request = a->fault.request;
+	uint8_t reason = a->fault.reason;
 
 	if (a->fault.flags & VIOMMU_FAULT_FPD)
 		return false;
-	if (!(a->flags & VIOMMU_DMA_ATS))
-		return true;
-	if (request == VIOMMU_REQ_UNTRANSLATED)
-		request = VIOMMU_REQ_TRANSLATION;
-	return viommu_fault_is_logged(reason, viommu_fault_outcome(reason, request));
+	return !(a->flags & VIOMMU_DMA_ATS) ||
+	       viommu_fault_is_logged(reason, viommu_fault_outcome(reason, a->fault.request));
 }
 
 /*
@@ -190,12 +187,28 @@ static int recover(struct access *a)
 	return -EPERM;
 }
 
+/*
+ * What a device with ATS meets it meets by a translation request, which knows no atomics: it asks
+ * for permission to read and to write (VTD-FREC-02, VTD-FREC-03).
+ */
+static void as_asked(struct access *a)
+{
+	if (!(a->flags & VIOMMU_DMA_ATS) || a->fault.request != VIOMMU_REQ_UNTRANSLATED)
+		return;
+	a->fault.request = VIOMMU_REQ_TRANSLATION;
+	if (a->fault.access & VIOMMU_ATOMIC) {
+		a->fault.access &= (uint8_t)~VIOMMU_ATOMIC;
+		a->fault.access |= VIOMMU_READ | VIOMMU_WRITE;
+	}
+}
+
 int viommu__access_recover(struct access *a)
 {
-	const struct viommu_host_ops *ops = &a->dma->host->ops;
+	const struct viommu_host_ops *ops = a->dev->ops;
 	int ret;
 
 	viommu__marker_leave(&a->dma->marker);
+	as_asked(a);
 	ret = recover(a);
 	if (ret && ret != -EAGAIN) {
 		a->dma->stats.faults++;

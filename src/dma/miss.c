@@ -67,6 +67,8 @@ int viommu__dma_fault(struct viommu_dma *dma, const struct viommu_fault *from,
 	fault->pasid = pasid;
 	fault->access = (uint8_t)access;
 	fault->addr = addr;
+	/* A sub-device's request without PASID went with one: that is the host's business. */
+	fault->flags &= (uint8_t)~VIOMMU_FAULT_HAS_PASID;
 	if (pasid != VIOMMU_NO_PASID)
 		fault->flags |= VIOMMU_FAULT_HAS_PASID;
 	return VIOMMU_FAULTED;
@@ -87,7 +89,7 @@ int viommu__dma_path(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 	int ret;
 
 	for (;;) {
-		struct record *rec = viommu__record(dev, pasid == VIOMMU_NO_PASID ? 0 : pasid);
+		struct record *rec = viommu__record(dev, viommu__entry_of(dev, pasid));
 
 		out->host_gen = load_acquire(&dma->host->gen.v);
 		out->rec = rec;
@@ -96,7 +98,8 @@ int viommu__dma_path(struct viommu_dma *dma, struct viommu_device *dev, uint32_t
 			sched_yield();
 			continue;
 		}
-		ret = viommu__path_lookup_own(&dma->host->unit, &req, NULL, &out->path);
+		ret = viommu__device_path(dev, &req, rec && load_relaxed(&rec->sub) != dev->sub,
+					  NULL, &out->path);
 		if (rec) {
 			out->dom = load_relaxed(&rec->dom);
 			out->ext = load_relaxed(&rec->ext);

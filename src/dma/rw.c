@@ -40,7 +40,7 @@ static int zero_length(struct access *a, uint64_t addr)
 /* 4 bytes written by a request without PASID at FEEx_xxxxh. */
 static void interrupt(struct access *a, uint64_t addr, const void *buf)
 {
-	const struct viommu_host_ops *ops = &a->dma->host->ops;
+	const struct viommu_host_ops *ops = a->dev->ops;
 	uint32_t data;
 
 	memcpy(&data, buf, 4);

@@ -7,6 +7,7 @@
  * on each other) is kept beside it in the record; hardware would need a shadow.
  */
 #include <sched.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "host/soft.h"
@@ -217,7 +218,7 @@ static int bound_elsewhere(struct viommu_host *host, const struct viommu_device 
 
 	for (l = host->devices.next; l != &host->devices; l = l->next) {
 		struct viommu_device *dev = container_of(l, struct viommu_device, link);
-		struct record *rec = viommu__record(dev, pasid);
+		struct record *rec = viommu__own_record(dev, pasid);
 
 		if (dev != but && rec && rec->state != RECORD_FREE && rec->dom == dom &&
 		    rec->gp == gp)
@@ -227,15 +228,38 @@ static int bound_elsewhere(struct viommu_host *host, const struct viommu_device 
 }
 
 /*
- * What a bind holds besides the entry: references and the guest's number. pasid 0 (requests
- * without) holds neither.
+ * A sub-device serves one domain at a time, and no other sub-device of the same parent serves it:
+ * there is one PASID table for all, so one entry for a host PASID. `replaces`: a bind of its own
+ * goes.
  */
-static int claims_take(struct viommu_domain *dom, uint32_t pasid, uint32_t gp)
+static int sub_check(struct viommu_device *dev, const struct viommu_domain *dom, bool replaces)
+{
+	struct list *l;
+
+	if (!dev->parent || dev->dom == dom)
+		return 0;
+	if (dev->binds > replaces)
+		return -EBUSY;
+	for (l = dev->host->devices.next; l != &dev->host->devices; l = l->next) {
+		const struct viommu_device *other = container_of(l, struct viommu_device, link);
+
+		if (other->parent == dev->parent && other->dom == dom)
+			return -EBUSY;
+	}
+	return 0;
+}
+
+/*
+ * What a bind holds besides the entry: references and the guest's number. That of requests without
+ * PASID holds neither.
+ */
+static int claims_take(const struct viommu_device *dev, struct viommu_domain *dom, uint32_t pasid,
+		       uint32_t gp)
 {
 	struct viommu_hp hp = { pasid };
 	int err;
 
-	if (!pasid)
+	if (pasid == dev->rid)
 		return 0;
 	err = viommu_pasid_get(dom->owner, hp);
 	if (err || gp == VIOMMU_NO_PASID)
@@ -251,7 +275,7 @@ static void claims_drop(struct viommu_device *dev, struct viommu_domain *dom, ui
 {
 	struct viommu_hp hp = { pasid };
 
-	if (!pasid)
+	if (pasid == dev->rid)
 		return;
 	if (gp != VIOMMU_NO_PASID && !bound_elsewhere(dev->host, dev, dom, pasid, gp))
 		viommu__pasid_unmap_bind(dom->owner, (struct viommu_gp){ gp }, hp);
@@ -278,13 +302,17 @@ static void wait_dying(struct viommu_device *dev, const struct record *rec)
 static int bind_new(struct viommu_device *dev, uint32_t pasid, struct record *rec,
 		    const struct plan *plan)
 {
-	int err = claims_take(plan->dom, pasid, plan->gp);
+	int err = sub_check(dev, plan->dom, false);
 
+	if (!err)
+		err = claims_take(dev, plan->dom, pasid, plan->gp);
 	if (err)
 		return err;
 	store_relaxed(&rec->gp, plan->gp);
+	store_relaxed(&rec->sub, dev->sub);
 	store_release(&rec->state, RECORD_BOUND);
 	dev->binds++;
+	dev->dom = plan->dom;
 	plan->dom->binds++;
 	entry_write(dev, pasid, rec, plan);
 	return 0;
@@ -295,17 +323,21 @@ static int bind_replace(struct viommu_device *dev, uint32_t pasid, struct record
 			const struct plan *plan)
 {
 	struct stages *old_ext = rec->ext;
+	int err;
 
-	if (pasid && rec->dom != plan->dom)
+	if (rec->sub != dev->sub || (pasid != dev->rid && rec->dom != plan->dom))
 		return -EBUSY;
-	if (pasid && rec->gp != plan->gp)
+	if (pasid != dev->rid && rec->gp != plan->gp)
 		return -EEXIST;
+	err = sub_check(dev, plan->dom, true);
+	if (err)
+		return err;
 	rec->dom->binds--;
+	dev->dom = plan->dom;
 	plan->dom->binds++;
 	store_relaxed(&rec->gp, plan->gp);
 	entry_write(dev, pasid, rec, plan);
-	viommu__devtlbs_drop(dev, pasid, 0, 0);
-	viommu__device_tell(dev, pasid ? pasid : VIOMMU_NO_PASID, 0, 0);
+	viommu__device_drop(dev, viommu__request_of(dev, pasid), 0, 0);
 	viommu__markers_drain(&dev->host->markers);
 	viommu__free(old_ext);
 	return 0;
@@ -352,7 +384,8 @@ out:
 
 static int hp_check(const struct viommu_device *dev, struct viommu_hp hp)
 {
-	if (hp.v == 0 || hp.v > VIOMMU_PASID_MAX || !(dev->flags & VIOMMU_DEVICE_PASID))
+	if (hp.v == 0 || hp.v == dev->rid || hp.v > VIOMMU_PASID_MAX ||
+	    !(dev->flags & VIOMMU_DEVICE_PASID))
 		return -EINVAL;
 	if (hp.v >> (VTD_GET(&dev->host->unit.ecap, VTD_ECAP_PSS) + 1))
 		return -EINVAL;
@@ -380,7 +413,7 @@ int viommu_device_attach(struct viommu_device *dev, struct viommu_domain *dom,
 {
 	if (bind->flags & ~VIOMMU_BIND_FPD)
 		return -EINVAL;
-	return bind_entry(dev, dom, 0, bind, BIND_OR_REPLACE);
+	return bind_entry(dev, dom, dev->rid, bind, BIND_OR_REPLACE);
 }
 
 static void bind_from_gpasid(const struct viommu_gpasid_bind *g, struct viommu_bind *out)
@@ -419,9 +452,30 @@ int viommu_host_bind_gpasid(struct viommu_device *dev, struct viommu_domain *dom
 
 /* ---- The end of binds ---- */
 
-static int ender_takes(const struct record *rec, const struct viommu_domain *dom)
+static int ender_takes(const struct viommu_device *dev, const struct record *rec,
+		       const struct viommu_domain *dom)
 {
-	return rec->state == RECORD_BOUND && (!dom || rec->dom == dom);
+	return rec->state == RECORD_BOUND && rec->sub == dev->sub && (!dom || rec->dom == dom);
+}
+
+/* The next record of the device at or behind *pasid, up to last; NULL: there is none. Lock held. */
+static struct record *record_next(struct viommu_device *dev, uint32_t *pasid, uint32_t last)
+{
+	uint32_t i;
+
+	for (i = *pasid; i <= last; i++) {
+		struct record *rec = viommu__record(dev, i);
+
+		if (!rec) {
+			i |= 63;
+			continue;
+		}
+		if (rec->sub != dev->sub)
+			continue;
+		*pasid = i;
+		return rec;
+	}
+	return NULL;
 }
 
 static void bind_start_end(struct viommu_device *dev, uint32_t pasid, struct record *rec,
@@ -430,7 +484,7 @@ static void bind_start_end(struct viommu_device *dev, uint32_t pasid, struct rec
 	store_release(&rec->state, RECORD_DYING);
 	rec->token = token;
 	entry_clear_present(dev, pasid, rec);
-	viommu__requests_end(dev, pasid ? pasid : VIOMMU_NO_PASID, VIOMMU_RESPONSE_INVALID);
+	viommu__requests_end(dev, viommu__request_of(dev, pasid), VIOMMU_RESPONSE_INVALID);
 }
 
 static void bind_finish_end(struct viommu_device *dev, uint32_t pasid, struct record *rec)
@@ -440,13 +494,14 @@ static void bind_finish_end(struct viommu_device *dev, uint32_t pasid, struct re
 	struct stages *ext = rec->ext;
 
 	/* An access that was still inside may have asked for a page after the first round. */
-	viommu__requests_end(dev, pasid ? pasid : VIOMMU_NO_PASID, VIOMMU_RESPONSE_INVALID);
+	viommu__requests_end(dev, viommu__request_of(dev, pasid), VIOMMU_RESPONSE_INVALID);
 	entry_write(dev, pasid, rec, &none);
 	viommu__free(ext);
 	claims_drop(dev, dom, pasid, rec->gp);
 	store_relaxed(&rec->gp, VIOMMU_NO_PASID);
 	store_release(&rec->state, RECORD_FREE);
-	dev->binds--;
+	if (--dev->binds == 0)
+		dev->dom = NULL;
 	dom->binds--;
 }
 
@@ -460,15 +515,10 @@ int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_d
 
 	if (pasid != VIOMMU_ALL_PASIDS)
 		first = last = pasid;
-	for (i = first; i <= last; i++) {
-		rec = viommu__record(dev, i);
-		if (!rec) {
-			i |= 63;
-			continue;
-		}
+	for (i = first; (rec = record_next(dev, &i, last)); i++) {
 		if (rec->state == RECORD_DYING)
 			wait_dying(dev, rec);
-		if (!ender_takes(rec, dom))
+		if (!ender_takes(dev, rec, dom))
 			continue;
 		bind_start_end(dev, i, rec, token);
 		any = 1;
@@ -476,20 +526,9 @@ int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_d
 	if (!any)
 		return 0;
 	dev->busy++;
-	if (pasid == VIOMMU_ALL_PASIDS) {
-		viommu__devtlbs_drop(dev, VIOMMU_ALL_PASIDS, 0, 0);
-		viommu__device_tell(dev, VIOMMU_ALL_PASIDS, 0, 0);
-	} else {
-		viommu__devtlbs_drop(dev, pasid, 0, 0);
-		viommu__device_tell(dev, pasid ? pasid : VIOMMU_NO_PASID, 0, 0);
-	}
+	viommu__device_drop(dev, viommu__request_of(dev, pasid), 0, 0);
 	viommu__markers_drain(&host->markers);
-	for (i = first; i <= last; i++) {
-		rec = viommu__record(dev, i);
-		if (!rec) {
-			i |= 63;
-			continue;
-		}
+	for (i = first; (rec = record_next(dev, &i, last)); i++) {
 		if (rec->state == RECORD_DYING && rec->token == token)
 			bind_finish_end(dev, i, rec);
 	}
@@ -509,7 +548,7 @@ static int unbind(struct viommu_device *dev, uint32_t pasid)
 
 int viommu_host_unbind(struct viommu_device *dev, struct viommu_hp hp)
 {
-	if (hp.v == 0 || hp.v > VIOMMU_PASID_MAX)
+	if (hp.v == 0 || hp.v == dev->rid || hp.v > VIOMMU_PASID_MAX)
 		return -EINVAL;
 	return unbind(dev, hp.v);
 }
@@ -521,7 +560,7 @@ int viommu_host_unbind_gpasid(struct viommu_device *dev, struct viommu_hp hp)
 
 int viommu_device_detach(struct viommu_device *dev)
 {
-	return unbind(dev, 0);
+	return unbind(dev, dev->rid);
 }
 
 int viommu_device_unbind_all(struct viommu_device *dev)
@@ -531,13 +570,14 @@ int viommu_device_unbind_all(struct viommu_device *dev)
 
 int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_hp hp, uint64_t pe[8])
 {
+	uint32_t entry = hp.v ? hp.v : dev->rid;
 	struct record *rec;
 	int err = -ENOENT;
 
 	pthread_mutex_lock(&dev->host->lock);
-	rec = viommu__record(dev, hp.v);
+	rec = viommu__own_record(dev, entry);
 	if (rec && rec->state == RECORD_BOUND) {
-		memcpy(pe, viommu__pe(dev, hp.v), 64);
+		memcpy(pe, viommu__pe(dev, entry), 64);
 		err = 0;
 	}
 	pthread_mutex_unlock(&dev->host->lock);
@@ -547,17 +587,12 @@ int viommu_host_pasid_entry(struct viommu_device *dev, struct viommu_hp hp, uint
 int viommu_host_next_bind(struct viommu_device *dev, struct viommu_hp *hp, struct viommu_gp *gp,
 			  uint64_t pe[8])
 {
-	uint32_t end = dev->pdir_entries * 64, i;
+	uint32_t last = dev->pdir_entries * 64 - 1, i;
+	struct record *rec;
 	int err = -ENOENT;
 
 	pthread_mutex_lock(&dev->host->lock);
-	for (i = hp->v; i < end; i++) {
-		struct record *rec = viommu__record(dev, i);
-
-		if (!rec) {
-			i |= 63;
-			continue;
-		}
+	for (i = hp->v; (rec = record_next(dev, &i, last)); i++) {
 		if (rec->state != RECORD_BOUND)
 			continue;
 		hp->v = i;

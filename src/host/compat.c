@@ -258,7 +258,7 @@ static int is_bound(struct viommu_device *dev, struct viommu_hp hp)
 	int bound;
 
 	pthread_mutex_lock(&dev->host->lock);
-	rec = viommu__record(dev, hp.v);
+	rec = viommu__own_record(dev, hp.v);
 	bound = rec && rec->state != RECORD_FREE;
 	pthread_mutex_unlock(&dev->host->lock);
 	return bound;
@@ -616,7 +616,7 @@ static int response_run(struct viommu_domain *dom, struct viommu_device *dev,
 	pthread_mutex_lock(&dev->host->lock);
 	err = dev->gone ? -ENODEV : response_find(dev, a, &resp.pasid);
 	if (!err) {
-		rec = viommu__record(dev, resp.pasid == VIOMMU_NO_PASID ? 0 : resp.pasid);
+		rec = viommu__record(dev, viommu__entry_of(dev, resp.pasid));
 		if (rec->dom != dom)
 			err = -ENODEV; /* GP-VTR-06 */
 	}

@@ -115,7 +115,7 @@ static void region_merge(struct viommu_domain *dom, const struct viommu_mem_regi
 static void forget(struct viommu_domain *dom)
 {
 	gen_bump(dom->host, &dom->host->gens[dom->did].v);
-	viommu__devices_drop_all(dom->host);
+	viommu__devices_drop_all(dom->host, dom);
 	viommu__markers_drain(&dom->host->markers);
 }
 

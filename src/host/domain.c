@@ -90,7 +90,7 @@ static void domain_unmap(struct viommu_domain *dom, uint64_t gpa, uint64_t bytes
 
 	ss_clear(dom, dom->root, dom->levels, 0, gpa, gpa + bytes - 1, &chain);
 	gen_bump(host, &host->gens[dom->did].v);
-	viommu__devices_drop_all(host);
+	viommu__devices_drop_all(host, dom);
 	viommu__markers_drain(&host->markers);
 	chain_free(dom, chain);
 }
@@ -182,7 +182,7 @@ int viommu__host_reap_lost(struct viommu_host *host)
 		viommu__markers_drain(&host->markers);
 		chain_free(dom, chain);
 	}
-	viommu__devices_drop_all(host);
+	viommu__devices_drop_all(host, NULL);
 	store_release(&host->lost_seen, count); /* last: now the tables know */
 	pthread_mutex_unlock(&host->lock);
 	return 1;

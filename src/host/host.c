@@ -162,8 +162,9 @@ void viommu_host_free(struct viommu_host *host)
 	if (!host)
 		return;
 	VIOMMU_ASSERT(host->nr_dma == 0);
+	/* The last first: a sub-device is younger than its parent. */
 	while (!list_empty(&host->devices))
-		viommu_device_free(container_of(host->devices.next, struct viommu_device, link));
+		viommu_device_free(container_of(host->devices.prev, struct viommu_device, link));
 	while (!list_empty(&host->domains))
 		viommu_domain_free(container_of(host->domains.next, struct viommu_domain, link));
 	viommu_pasids_free(host->pasids);
@@ -193,10 +194,12 @@ void viommu_host_memory(struct viommu_host *host, struct viommu_host_memory *out
 	for (l = host->devices.next; l != &host->devices; l = l->next) {
 		struct viommu_device *dev = container_of(l, struct viommu_device, link);
 
+		out->other += sizeof(*dev) + dev->max_requests * sizeof(struct request);
+		if (dev->parent)
+			continue; /* no tables of its own */
 		out->pasid_tables += dev->pdir_entries * 8ull + dev->tables * 4096ull;
 		out->pasid_records += dev->tables * 64ull * sizeof(struct record) +
 				      dev->pdir_entries * sizeof(struct record *);
-		out->other += sizeof(*dev) + dev->max_requests * sizeof(struct request);
 		pages += dev->tables;
 	}
 	for (l = host->domains.next; l != &host->domains; l = l->next) {

@@ -127,10 +127,10 @@ int viommu_host_walk(struct viommu_device *dev, const struct viommu_path_request
 	r.sid = dev->sid;
 	memset(out, 0, sizeof(*out));
 	pthread_mutex_lock(&host->lock);
-	ret = viommu__path_lookup_own(&host->unit, &r, rec, path);
+	record = viommu__record(dev, viommu__entry_of(dev, r.pasid));
+	ret = viommu__device_path(dev, &r, record && record->sub != dev->sub, rec, path);
 	if (!ret && !path->interrupt && !path->zero_read && r.request != VIOMMU_REQ_PAGE &&
 	    r.request != VIOMMU_REQ_TRANSLATED) {
-		record = viommu__record(dev, r.pasid == VIOMMU_NO_PASID ? 0 : r.pasid);
 		ret = viommu__bind_walk(record->dom, record->ext,
 					path->pgtt == VTD_PGTT_NESTED || path->pgtt == VTD_PGTT_FS
 						? &path->stack.stage[0]

@@ -8,8 +8,9 @@
  */
 #include "host/soft.h"
 
-void viommu__devtlbs_drop(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint64_t bytes)
+void viommu__device_drop(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint64_t bytes)
 {
+	struct viommu_host *host = dev->host;
 	struct list *l;
 
 	for (l = dev->devtlbs.next; l != &dev->devtlbs; l = l->next) {
@@ -18,12 +19,6 @@ void viommu__devtlbs_drop(struct viommu_device *dev, uint32_t pasid, uint64_t ad
 
 		hook->invalidate(hook, pasid, addr, bytes);
 	}
-}
-
-void viommu__device_tell(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint64_t bytes)
-{
-	struct viommu_host *host = dev->host;
-
 	if (!dev->invalidate)
 		return;
 	dev->busy++;
@@ -33,18 +28,17 @@ void viommu__device_tell(struct viommu_device *dev, uint32_t pasid, uint64_t add
 	dev->busy--;
 }
 
-void viommu__devices_drop_all(struct viommu_host *host)
+void viommu__devices_drop_all(struct viommu_host *host, const struct viommu_domain *dom)
 {
 	struct list *l;
 
 	for (l = host->devices.next; l != &host->devices; l = l->next) {
 		struct viommu_device *dev = container_of(l, struct viommu_device, link);
 
-		if (!dev->binds)
+		if (!dev->binds || (dom && dev->parent && dev->dom != dom))
 			continue;
 		/* busy keeps it in the list while the lock is dropped. */
-		viommu__devtlbs_drop(dev, VIOMMU_ALL_PASIDS, 0, 0);
-		viommu__device_tell(dev, VIOMMU_ALL_PASIDS, 0, 0);
+		viommu__device_drop(dev, VIOMMU_ALL_PASIDS, 0, 0);
 	}
 }
 
@@ -59,7 +53,8 @@ static void drop_pasid(struct viommu_host *host, struct viommu_domain *dom,
 
 	for (l = host->devices.next; l != &host->devices; l = l->next) {
 		struct viommu_device *dev = container_of(l, struct viommu_device, link);
-		struct record *rec = viommu__record(dev, pasid);
+		uint32_t entry = pasid ? pasid : dev->rid;
+		struct record *rec = viommu__own_record(dev, entry);
 
 		if (!rec || rec->state != RECORD_BOUND || rec->dom != dom ||
 		    (inv->dev && inv->dev != dev))
@@ -68,8 +63,7 @@ static void drop_pasid(struct viommu_host *host, struct viommu_domain *dom,
 			gen_bump(host, &rec->gen);
 		if (inv->flags & VIOMMU_INVALIDATE_NO_DEVICE)
 			continue;
-		viommu__devtlbs_drop(dev, pasid, addr, bytes);
-		viommu__device_tell(dev, pasid ? pasid : VIOMMU_NO_PASID, addr, bytes);
+		viommu__device_drop(dev, viommu__request_of(dev, entry), addr, bytes);
 	}
 }
 
@@ -94,13 +88,13 @@ int viommu_host_invalidate(struct viommu_host *host, struct viommu_domain *dom,
 		if (iotlb)
 			gen_bump(host, &host->gen.v);
 		if (device)
-			viommu__devices_drop_all(host);
+			viommu__devices_drop_all(host, NULL);
 		break;
 	case VIOMMU_INVALIDATE_DOMAIN:
 		if (iotlb)
 			gen_bump(host, &host->gens[dom->did].v);
 		if (device)
-			viommu__devices_drop_all(host);
+			viommu__devices_drop_all(host, dom);
 		break;
 	default:
 		drop_pasid(host, dom, inv);

@@ -150,7 +150,7 @@ static struct request *request_find(struct viommu_device *dev, uint32_t pasid, u
  */
 static int request_allowed(struct viommu_device *dev, uint32_t pasid)
 {
-	struct record *rec = viommu__record(dev, pasid == VIOMMU_NO_PASID ? 0 : pasid);
+	struct record *rec = viommu__own_record(dev, viommu__entry_of(dev, pasid));
 
 	if (load_acquire(&dev->gone) || dev->pri_off || dev->pri_shut || !rec ||
 	    load_acquire(&rec->state) != RECORD_BOUND)
@@ -161,7 +161,7 @@ static int request_allowed(struct viommu_device *dev, uint32_t pasid)
 int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint32_t access,
 			 int no_wait, uint32_t *response)
 {
-	struct viommu_host *host = dev->host;
+	const struct viommu_host_ops *ops = dev->ops;
 	struct viommu_page_request up;
 	struct request *r;
 	int err, fresh = 0;
@@ -222,8 +222,8 @@ int viommu__request_page(struct viommu_device *dev, uint32_t pasid, uint64_t add
 				up.gp.v = gp;
 			}
 		}
-		if (host->ops.page_request)
-			host->ops.page_request(host->ops.ctx, dev, &up);
+		if (ops->page_request)
+			ops->page_request(ops->ctx, dev, &up);
 		else
 			viommu_host_page_response(
 				dev, &(struct viommu_page_response){

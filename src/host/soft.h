@@ -5,6 +5,7 @@
  *	host
  *	 +- root table -> context tables -> PASID directory -> PASID tables (VT-d layout)
  *	 +- devices: context entry, a record beside each PASID entry, page requests
+ *	 |   +- sub-devices: no tables; entries of the device's PASID table are theirs, by record.sub
  *	 +- domains: second-stage tables (VT-d layout) that follow a viommu_mem
  *	 +- generations: one a host, one a domain id, one a PASID record; they only grow
  *	 +- markers: one a DMA object
@@ -26,10 +27,11 @@
  *	everything not named below              host->lock
  *	host->gen, gens[].v, record.gen,        written under host->lock, read by anybody (acquire)
  *	host->changes
- *	table entries, record.dom, .ext         written under host->lock, read inside markers (seqlock of record.gen)
+ *	table entries, record.dom, .ext, .sub   written under host->lock, read inside markers (seqlock of record.gen)
  *	device.requests and what is in it       device->request_lock (inner to host->lock)
  *	lost_seen                               written under host->lock, read by anybody (acquire)
  *	device.gone, .gates                     written under host->lock, read by anybody
+ *	device.parent, .rid, .sub, .ops         constant
  * Lock order: memory's lock, host->lock, device->request_lock, markers' lock. No callback is called
  * with any of them held.
  */
@@ -58,6 +60,9 @@
 #define VIOMMU__DID_NONE  1u
 #define VIOMMU__DID_FIRST 2u
 
+/* Sub-devices of one device, and itself: record.sub has eight bits. */
+#define SUBS_MAX 256u
+
 /* What stands beside a PASID entry. 32 bytes, part of the budget of 64 a bound PASID. */
 struct record {
 	uint64_t gen;
@@ -66,7 +71,7 @@ struct record {
 	uint32_t gp;        /* VIOMMU_NO_PASID: none given */
 	uint16_t token;     /* DYING: which ender finishes it */
 	uint8_t state;      /* enum record_state */
-	uint8_t reserved;
+	uint8_t sub;        /* whose it is: viommu_device.sub of the last that bound it */
 };
 
 enum record_state {
@@ -119,6 +124,11 @@ struct viommu_device {
 	uint8_t paused;
 	uint32_t flags; /* what it was made with */
 	uint32_t gates; /* which of them its context entry admits */
+	/* Requests without PASID use this entry: 0, RID_PASID; a sub-device's own PASID. */
+	uint32_t rid;
+	uint8_t sub; /* 0: not a sub-device; else its number under its parent */
+	const struct viommu_host_ops *ops;
+	struct viommu_host_ops own_ops; /* .ops points here, or to the host's */
 	void *ctx;
 	void (*invalidate)(void *ctx, uint32_t pasid, uint64_t addr, uint64_t bytes);
 	struct list devtlbs; /* struct viommu__devtlb_hook */
@@ -129,6 +139,16 @@ struct viommu_device {
 	struct record **records; /* by PASID directory index */
 	uint32_t pdir_entries;
 	uint32_t tables; /* PASID tables allocated */
+
+	/*
+	 * A sub-device: sid, sce, pdir, records, pdir_entries are copies of its parent's, which
+	 * lives longer.
+	 */
+	struct viommu_device *parent;
+	struct viommu_domain *dom;      /* the one that its binds name, while it has any */
+	struct viommu_owner *rid_owner; /* of .rid */
+	uint64_t subs[SUBS_MAX / 64];   /* numbers in use under this device; bit 0 is its own */
+	uint32_t nr_subs;
 
 	pthread_mutex_t request_lock;
 	pthread_cond_t request_cond;
@@ -215,6 +235,27 @@ static inline struct record *viommu__record(struct viommu_device *dev, uint32_t 
 	return table ? &table[pasid & 63] : NULL;
 }
 
+/*
+ * The same if what is bound there is this device's, and not that of another with the same tables.
+ */
+static inline struct record *viommu__own_record(struct viommu_device *dev, uint32_t pasid)
+{
+	struct record *rec = viommu__record(dev, pasid);
+
+	return rec && load_relaxed(&rec->sub) == dev->sub ? rec : NULL;
+}
+
+/* Which entry serves a request, and what a device calls the requests that an entry serves. */
+static inline uint32_t viommu__entry_of(const struct viommu_device *dev, uint32_t pasid)
+{
+	return pasid == VIOMMU_NO_PASID ? dev->rid : pasid;
+}
+
+static inline uint32_t viommu__request_of(const struct viommu_device *dev, uint32_t entry)
+{
+	return entry == dev->rid ? VIOMMU_NO_PASID : entry;
+}
+
 static inline uint64_t *viommu__pe(struct viommu_device *dev, uint32_t pasid)
 {
 	uint64_t pde = load_acquire(&dev->pdir[pasid >> 6]);
@@ -261,13 +302,21 @@ void viommu__fault_fpd(struct viommu_fault *fault);
 int viommu__hpa_check(const struct viommu_domain *dom, const struct viommu_stack *stack,
 		      uint32_t access, struct viommu_walk_result *wr);
 
+/*
+ * The way of a request through the host's tables, by a sub-device's gates first. foreign: the entry
+ * is another's with the same tables. Inside a section, or with the lock held.
+ */
+int viommu__device_path(const struct viommu_device *dev, const struct viommu_path_request *req,
+			bool foreign, struct viommu_recorder *rec, struct viommu_path_result *out);
+
 /* inval.c */
-/* Device TLBs of src/dma; lock held. */
-void viommu__devtlbs_drop(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint64_t bytes);
-/* The device's own callback; lock held on entry and exit, dropped in between. */
-void viommu__device_tell(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint64_t bytes);
-/* Both, on every device that has binds. Lock held on entry and exit, dropped in between. */
-void viommu__devices_drop_all(struct viommu_host *host);
+/*
+ * What a device has cached: first its device TLBs of src/dma, then its own callback. pasid: of its
+ * requests. Lock held on entry and exit, dropped in between.
+ */
+void viommu__device_drop(struct viommu_device *dev, uint32_t pasid, uint64_t addr, uint64_t bytes);
+/* On every device that has binds; dom: sub-devices only if theirs name it (NULL: all). */
+void viommu__devices_drop_all(struct viommu_host *host, const struct viommu_domain *dom);
 
 /* prq.c */
 int viommu__requests_init(struct viommu_device *dev);

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "server/closer.h"
+#include "server/handover.h"
 #include "server/state.h"
 
 static void client_close(struct viommu__control_client *client)
@@ -51,6 +52,11 @@ static void client_answer(struct viommu__control_client *client)
 {
 	struct viommu__control *control = client->control;
 
+	if (control->server->handover.save && !strncmp(client->line, "replace ", 8)) {
+		viommu__handover(control->server, client->source.fd, client->line + 8);
+		client_close(client);
+		return;
+	}
 	client->answer = control->answer(control->ctx, client->line);
 	if (!client->answer) {
 		client_close(client);
@@ -166,6 +172,39 @@ void viommu__control_init(struct viommu_server *server)
 	}
 }
 
+/* A new socket at the path, or the one that another process listens at there. */
+static int control_socket(struct viommu__control *control, const char *path)
+{
+	struct viommu_server_handover *h = control->server->config.handover;
+	struct viommu__saved_socket *saved;
+	int err;
+
+	if (!h)
+		return viommu__socket_listen(&control->socket, path);
+	control->socket.fd = -1;
+	err = viommu__handover_control(h, path, &saved);
+	if (err)
+		return err;
+	return viommu__socket_adopt(&control->socket, path, viommu__handover_fd(h, saved->listener),
+				    saved->dev, saved->ino);
+}
+
+static void control_close(struct viommu__control *control)
+{
+	/* Not taken over yet: it is the other one's. */
+	if (control->server->config.handover)
+		viommu__socket_leave(&control->socket);
+	else
+		viommu__socket_close(&control->socket);
+}
+
+void viommu__control_leave(struct viommu__control *control)
+{
+	viommu__server_unwatch(control->server, &control->listener);
+	control->listener.fd = -1;
+	viommu__socket_leave(&control->socket);
+}
+
 int viommu__control_new(struct viommu_server *server, const char *path,
 			char *(*answer)(void *ctx, const char *line), void *ctx)
 {
@@ -179,12 +218,12 @@ int viommu__control_new(struct viommu_server *server, const char *path,
 	control->answer = answer;
 	control->ctx = ctx;
 	control->listener.ready = listener_ready;
-	err = viommu__socket_listen(&control->socket, path);
+	err = control_socket(control, path);
 	control->listener.fd = control->socket.fd;
 	if (!err)
 		err = viommu__server_watch(server, &control->listener, EPOLLIN);
 	if (err) {
-		viommu__socket_close(&control->socket);
+		control_close(control);
 		viommu__free(control);
 		return err;
 	}
@@ -205,6 +244,6 @@ void viommu__control_free(struct viommu__control *control)
 	}
 	list_del(&control->node);
 	viommu__server_unwatch(server, &control->listener);
-	viommu__socket_close(&control->socket);
+	control_close(control);
 	viommu__free(control);
 }

@@ -48,6 +48,8 @@ static int ask(struct viommu_server *server, const struct viommu_pci *pci, uint1
 	uint8_t head[VFU_HEADER + 16];
 	int err = 0;
 
+	if (server->frozen)
+		return -EAGAIN;
 	if (!port || !done || !bytes || bytes > VIOMMU_SERVER_MAX_DMA ||
 	    addr > UINT64_MAX - (bytes - 1))
 		return -EINVAL;
@@ -118,11 +120,11 @@ uint32_t viommu__dma_reply(struct viommu__port *port, const uint8_t *p,
 	return 1 + (uint32_t)(call->bytes / 64);
 }
 
-void viommu__dma_end(struct viommu__port *port)
+void viommu__dma_end(struct viommu__port *port, int err)
 {
 	unsigned int i;
 
 	for (i = 0; i < SERVER_DMA_CALLS; i++)
 		if (port->call[i].done)
-			finish(&port->call[i], -ECONNRESET, NULL);
+			finish(&port->call[i], err, NULL);
 }

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/atomic.h"
+#include "server/handover.h"
 #include "server/state.h"
 
 uint32_t viommu__irqs_count(const struct viommu__irqs *irqs, uint32_t index)
@@ -248,4 +249,27 @@ int viommu__irqs_set(struct viommu__port *port, const struct viommu__vfu_message
 		port->irqs.masked = false;
 	pthread_mutex_unlock(&port->lock);
 	return 0;
+}
+
+int viommu__irqs_adopt(struct viommu__port *port, const struct viommu__saved_port *saved)
+{
+	struct viommu_server_handover *h = port->server->config.handover;
+	struct viommu__irqs *irqs = &port->irqs;
+	int fds[1], err = 0;
+	uint32_t i;
+
+	irqs->masked = saved->masked;
+	for (i = 0; i < saved->irq.nr && !err; i++) {
+		irqs->fd[i] = viommu__handover_fd(h, viommu__saved_number(&saved->irq, i));
+		if (irqs->fd[i] >= 0)
+			err = viommu__eventfd_check(irqs->fd[i]);
+	}
+	fds[0] = err ? -1 : viommu__handover_fd(h, saved->unmask);
+	if (fds[0] < 0)
+		return err;
+	/* It counts already, so it is an event at once: who unmasks twice does no harm. */
+	err = -set_unmask_fd(port, fds, 1);
+	if (fds[0] >= 0)
+		close(fds[0]);
+	return err;
 }

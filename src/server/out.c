@@ -86,6 +86,7 @@ void viommu__out_send(struct viommu__port *port)
 		if (n < 0)
 			break;
 		out->from += (size_t)n;
+		out->sent += (uint64_t)n;
 	}
 	if (out->from == out->to) {
 		out->from = 0;

@@ -20,6 +20,7 @@
 #include "base/atomic.h"
 #include "base/bits.h"
 #include "server/closer.h"
+#include "server/handover.h"
 #include "server/state.h"
 
 /* ---- The end of a connection */
@@ -47,7 +48,8 @@ static void end_vm(struct viommu__port *port)
 		return;
 	list_for_each_entry(other, &port->server->ports, node) {
 		if (other == port || other->client.fd < 0 || other->function.mem ||
-		    other->function.host != port->function.host)
+		    other->function.host != port->function.host ||
+		    other->function.vm != port->function.vm)
 			continue;
 		viommu__port_finish(other, "its VM's memory went");
 		viommu_pci_reset(other->function.pci);
@@ -67,6 +69,7 @@ static void hang_up(struct viommu__port *port)
 	port->open = false;
 	viommu__irqs_clear(&port->irqs);
 	viommu__out_free(&port->out);
+	memset(port->recent, 0, sizeof(port->recent));
 	pthread_mutex_unlock(&port->lock);
 	port->shunned |= !viommu__socket_end(fd);
 	if (port->unmask.fd >= 0) {
@@ -84,7 +87,7 @@ static void hang_up(struct viommu__port *port)
 	server->clients--;
 	viommu__server_log(server, VIOMMU_SERVER_INFO, "%s: client went: %s", port->socket.path,
 			   port->why);
-	viommu__dma_end(port);
+	viommu__dma_end(port, -ECONNRESET);
 	if (port->function.disconnected)
 		port->function.disconnected(port->function.ctx, port->function.pci);
 	viommu__server_unpark(server);
@@ -210,17 +213,9 @@ static bool has_message(const struct viommu__port *port)
 	return err == -EPROTO || (!err && have >= h.size);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 bool viommu__port_turn_over(const struct viommu__port *port)
 {
-	return now_ns() >= port->turn_ends;
+	return viommu__now_ns() >= port->turn_ends;
 }
 
 void viommu__port_turn(struct viommu__port *port)
@@ -230,7 +225,7 @@ void viommu__port_turn(struct viommu__port *port)
 	list_del(&port->runnable);
 	if (port->client.fd < 0)
 		return;
-	port->turn_ends = now_ns() + port->server->turn_ns;
+	port->turn_ends = viommu__now_ns() + port->server->turn_ns;
 	if (has_message(port) || receive(port)) {
 		while (cost < SERVER_TURN && !load_relaxed(&port->broken) && next(port, &cost) &&
 		       !viommu__port_turn_over(port))
@@ -259,7 +254,7 @@ static int greet(struct viommu__port *port, int fd)
 {
 	int err;
 
-	err = viommu__pool_start(port);
+	err = viommu__pool_start(port->pool);
 	if (err)
 		return err;
 	port->in = viommu__alloc(SERVER_IN_BYTES);
@@ -319,8 +314,26 @@ static void listener_ready(struct viommu__source *source, uint32_t events)
 		port->function.connected(port->function.ctx, port->function.pci);
 }
 
+bool viommu__port_hang_up_broken(struct viommu__port *port)
+{
+	if (port->client.fd < 0 || !load_relaxed(&port->broken))
+		return false;
+	hang_up(port);
+	return true;
+}
+
 void viommu__port_tick(struct viommu__port *port)
 {
+	uint32_t unsaid;
+
+	pthread_mutex_lock(&port->lock);
+	unsaid = port->unsaid;
+	port->unsaid = 0;
+	pthread_mutex_unlock(&port->lock);
+	if (unsaid)
+		viommu__server_log(port->server, VIOMMU_SERVER_WARNING,
+				   "%s: %u interrupt messages were dropped: too many wait",
+				   port->socket.path, unsaid);
 	if (port->client.fd < 0 || port->negotiated || ++port->age <= SERVER_PATIENCE)
 		return;
 	port->server->errors++;
@@ -329,6 +342,33 @@ void viommu__port_tick(struct viommu__port *port)
 }
 
 /* ---- What the function wants: struct viommu_pci_vmm, any thread */
+
+/*
+ * May an interrupt message be put? A guest can make its devices write them without end, and its
+ * client may be slow: neither costs memory or the connection. One that waits already, none of it
+ * sent, stands for a second like it: an interrupt that is pending stays one. More different ones
+ * than fill half of what may wait are dropped: a reply always has room. Under port.lock.
+ */
+static bool message_wanted(struct viommu__port *port, uint64_t addr, uint32_t data)
+{
+	struct viommu__out *out = &port->out;
+	size_t waiting = out->to - out->from, limit = port->server->config.max_queued;
+	struct viommu__recent *r;
+	unsigned int i;
+
+	for (i = 0; i < SERVER_RECENT; i++) {
+		r = &port->recent[i];
+		if (r->valid && r->addr == addr && r->data == data && r->at >= out->sent)
+			return false;
+	}
+	if (waiting > min_u64(limit / 2, limit - VFU_MAX_MESSAGE)) {
+		port->unsaid++;
+		return false;
+	}
+	r = &port->recent[port->next_recent++ % SERVER_RECENT];
+	*r = (struct viommu__recent){ addr, out->sent + waiting, data, true };
+	return true;
+}
 
 /* A DMA write of four bytes: the only one that an interrupt controller takes as one interrupt. */
 static void message(void *ctx, uint64_t addr, uint32_t data)
@@ -346,7 +386,7 @@ static void message(void *ctx, uint64_t addr, uint32_t data)
 	viommu__vfu_put64(bytes + VFU_HEADER + 8, sizeof(data));
 	viommu__vfu_put32(bytes + VFU_HEADER + 16, data);
 	pthread_mutex_lock(&port->lock);
-	if (port->open) {
+	if (port->open && message_wanted(port, addr, data)) {
 		fetch_add_relaxed(&port->server->interrupts, 1);
 		viommu__out_put(port, bytes, sizeof(bytes), NULL, 0);
 		viommu__out_send(port);
@@ -359,7 +399,7 @@ static void kick(void *ctx)
 	struct viommu__port *port = ctx;
 
 	if (port->config->workers)
-		viommu__pool_kick(&port->pool);
+		viommu__pool_kick(port->pool);
 	else if (!xchg(&port->kicked, 1))
 		viommu__server_wake(port->server);
 }
@@ -381,22 +421,44 @@ void viommu__port_run(struct viommu__port *port)
 
 static void port_destroy(struct viommu__port *port)
 {
+	viommu__pool_put(port->pool);
 	viommu__irqs_free(&port->irqs);
-	pthread_cond_destroy(&port->pool.cond);
-	pthread_mutex_destroy(&port->pool.lock);
 	pthread_mutex_destroy(&port->lock);
 	viommu__free(port);
 }
 
-int viommu__port_new(struct viommu_server *server, const struct viommu_server_function *function,
-		     struct viommu__port **out)
+/* A new socket at the path, or the one that another process listens at there. */
+static int port_socket(struct viommu__port *port, struct viommu__saved_port **saved)
 {
-	struct viommu_pci_vmm vmm = {
+	struct viommu_server_handover *h = port->server->config.handover;
+	const char *path = port->function.path;
+	int err;
+
+	*saved = NULL;
+	if (!h)
+		return viommu__socket_listen(&port->socket, path);
+	err = viommu__handover_port(h, path, saved);
+	return err ? err : viommu__port_adopt_socket(port, *saved);
+}
+
+/* From here on the function raises its interrupts here. */
+static void port_listens(struct viommu__port *port)
+{
+	const struct viommu_pci_vmm vmm = {
+		.ctx = port,
 		.interrupt = viommu__irqs_interrupt,
 		.intx = viommu__irqs_intx,
 		.message = message,
 		.kick = kick,
 	};
+
+	viommu_pci_set_vmm(port->function.pci, &vmm);
+}
+
+int viommu__port_new(struct viommu_server *server, const struct viommu_server_function *function,
+		     struct viommu__port **out)
+{
+	struct viommu__saved_port *saved;
 	struct viommu__port *port;
 	int err;
 
@@ -414,10 +476,11 @@ int viommu__port_new(struct viommu_server *server, const struct viommu_server_fu
 	port->maps.max = server->config.max_maps;
 	list_init(&port->runnable);
 	pthread_mutex_init(&port->lock, NULL);
-	viommu__pool_init(&port->pool);
 	err = viommu__irqs_new(&port->irqs, port->config);
 	if (!err)
-		err = viommu__socket_listen(&port->socket, function->path);
+		err = viommu__pool_get(server, function, &port->pool);
+	if (!err)
+		err = port_socket(port, &saved);
 	if (err) {
 		port_destroy(port);
 		return err;
@@ -426,12 +489,14 @@ int viommu__port_new(struct viommu_server *server, const struct viommu_server_fu
 	port->function.path = port->socket.path;
 	port->listener.fd = port->socket.fd;
 	err = viommu__server_watch(server, &port->listener, EPOLLIN);
+	if (!err && saved && saved->client != SAVED_NO_FD)
+		err = viommu__port_adopt_client(port, saved);
 	if (err) {
 		viommu__port_free(port);
 		return err;
 	}
-	vmm.ctx = port;
-	viommu_pci_set_vmm(function->pci, &vmm);
+	if (!saved)
+		port_listens(port);
 	*out = port;
 	return 0;
 }
@@ -440,11 +505,68 @@ void viommu__port_free(struct viommu__port *port)
 {
 	static const struct viommu_pci_vmm nobody;
 
+	if (port->server->config.handover)
+		viommu__port_leave(port);
 	if (port->client.fd >= 0)
 		hang_up(port);
-	viommu__pool_stop(&port->pool);
+	/* First, since a kick of it would go to the pool. */
 	viommu_pci_set_vmm(port->function.pci, &nobody);
+	viommu__pool_put(port->pool);
+	port->pool = NULL;
 	viommu__server_unwatch(port->server, &port->listener);
 	viommu__socket_close(&port->socket);
 	port_destroy(port);
+}
+
+/* ---- From one process to another: see handover.h */
+
+/*
+ * Descriptors are closed, which the other process has as well: no end of a connection, no name
+ * removed, no reset. They are taken out of epoll first, which would go on to tell of them.
+ */
+void viommu__port_leave(struct viommu__port *port)
+{
+	struct viommu_server *server = port->server;
+
+	list_del(&port->runnable);
+	list_init(&port->runnable);
+	if (port->listener.fd >= 0)
+		viommu__server_unwatch(server, &port->listener);
+	port->listener.fd = -1;
+	viommu__socket_leave(&port->socket);
+	if (port->client.fd < 0)
+		return;
+	viommu__server_unwatch(server, &port->client);
+	pthread_mutex_lock(&port->lock);
+	close(port->client.fd);
+	port->client.fd = -1;
+	port->open = false;
+	viommu__irqs_clear(&port->irqs);
+	viommu__out_free(&port->out);
+	pthread_mutex_unlock(&port->lock);
+	if (port->unmask.fd >= 0) {
+		viommu__server_unwatch(server, &port->unmask);
+		close(port->unmask.fd);
+		port->unmask.fd = -1;
+	}
+	drop_fds(port);
+	viommu__free(port->in);
+	port->in = NULL;
+	viommu__port_unmap_all(port);
+	server->clients--;
+}
+
+void viommu__port_arrive(struct viommu__port *port)
+{
+	port_listens(port);
+	if (port->client.fd >= 0) {
+		viommu__server_log(port->server, VIOMMU_SERVER_INFO, "%s: client taken over",
+				   port->socket.path);
+		if (has_message(port))
+			list_add_tail(&port->server->runnable, &port->runnable);
+		if (port->function.connected)
+			port->function.connected(port->function.ctx, port->function.pci);
+	}
+	/* It may have had something to do. */
+	kick(port);
 }

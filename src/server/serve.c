@@ -102,7 +102,11 @@ static int serve_map(struct call *call)
 {
 	struct viommu__port *port = call->port;
 	const struct viommu__vfu_map *map = &call->msg.u.map;
-	struct viommu__map entry = { .addr = map->addr, .last = map->addr + map->bytes - 1 };
+	struct viommu__map entry = { .addr = map->addr,
+				     .last = map->addr + map->bytes - 1,
+				     .offset = map->offset,
+				     .file = MAPS_NO_FILE,
+				     .read_only = !(map->flags & VFU_MAP_WRITE) };
 	uint32_t at;
 	int err;
 
@@ -120,10 +124,11 @@ static int serve_map(struct call *call)
 	/*
 	 * Without a descriptor (firmware, BARs, private memory): there is nothing we could access.
 	 */
+	if (!err && call->nr_fds && port->function.mem)
+		err = viommu__maps_prepare_files(&port->maps);
 	if (!err && call->nr_fds && port->function.mem) {
 		err = viommu_mem_add_fd(port->function.mem, map->addr, map->bytes, call->fds[0],
-					map->offset,
-					map->flags & VFU_MAP_WRITE ? 0 : VIOMMU_MEM_READ_ONLY);
+					map->offset, entry.read_only ? VIOMMU_MEM_READ_ONLY : 0);
 		entry.in_mem = !err;
 	}
 	if (err) {
@@ -133,6 +138,8 @@ static int serve_map(struct call *call)
 				   -err);
 		return -err;
 	}
+	if (entry.in_mem)
+		entry.file = viommu__maps_file(&port->maps, call->fds);
 	viommu__maps_insert(&port->maps, at, entry);
 	return reply(call, NULL, 0);
 }

@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "base/bits.h"
+#include "server/handover.h"
 #include "server/state.h"
 
 #define MAX_EVENTS         64
@@ -162,10 +163,13 @@ int viommu__server_step(struct viommu_server *server, int timeout_ms)
 	list_splice_tail(&turn, &server->runnable);
 	while (!list_empty(&turn))
 		viommu__port_turn(list_first(&turn, struct viommu__port, runnable));
-	for (i = 0; i < n; i++) {
+	/* What was ready may have become another process's by what was handled before. */
+	for (i = 0; i < n && !server->handed_over; i++) {
 		source = ev[i].data.ptr;
 		source->ready(source, ev[i].events);
 	}
+	if (server->handed_over)
+		return 0;
 	list_for_each_entry(port, &server->ports, node)
 		viommu__port_run(port);
 	return 0;
@@ -188,6 +192,29 @@ void viommu_server_stop(struct viommu_server *server)
 	/* Not by viommu__server_wake(): the mark may be set by a thread that did not write yet. */
 	viommu__eventfd_signal(server->wake.fd);
 	errno = err;
+}
+
+/* ---- From one process to another */
+
+void viommu__server_leave(struct viommu_server *server)
+{
+	struct viommu__control *control;
+	struct viommu__port *port;
+
+	list_for_each_entry(port, &server->ports, node)
+		viommu__port_leave(port);
+	list_for_each_entry(control, &server->controls, node)
+		viommu__control_leave(control);
+}
+
+void viommu__server_arrive(struct viommu_server *server)
+{
+	struct viommu__port *port;
+
+	server->frozen = false;
+	list_for_each_entry(port, &server->ports, node)
+		viommu__port_arrive(port);
+	viommu__server_retime(server);
 }
 
 /* ---- Objects */
@@ -228,6 +255,8 @@ int viommu_server_new(const struct viommu_server_config *config, struct viommu_s
 	*out = NULL;
 	if (config && config->size != sizeof(*config))
 		return -EINVAL;
+	if (config && config->handover && !config->handover->parsed)
+		return -EINVAL;
 	err = viommu_mem_guard_install();
 	if (err)
 		return err;
@@ -243,11 +272,14 @@ int viommu_server_new(const struct viommu_server_config *config, struct viommu_s
 	/* The longest reply has to fit. */
 	server->config.max_queued = (uint32_t)max_u64(server->config.max_queued, VFU_MAX_MESSAGE);
 	server->turn_ns = SERVER_TURN_NS;
+	server->handover_ms = HANDOVER_MS;
+	server->frozen = server->config.handover != NULL;
 	server->epoll = -1;
 	server->wake.fd = -1;
 	server->timer.fd = -1;
 	server->signaler.fd = -1;
 	list_init(&server->ports);
+	list_init(&server->pools);
 	list_init(&server->controls);
 	list_init(&server->runnable);
 	viommu__control_init(server);
@@ -287,7 +319,7 @@ int viommu_server_add(struct viommu_server *server, const struct viommu_server_f
 
 	if (function->size != sizeof(*function) || !function->pci || !function->path)
 		return -EINVAL;
-	if (viommu_pci_config(function->pci)->workers && !function->host)
+	if ((viommu_pci_config(function->pci)->workers || function->engines) && !function->host)
 		return -EINVAL;
 	err = viommu__port_new(server, function, &port);
 	if (err)
@@ -313,13 +345,16 @@ void viommu_server_stats(struct viommu_server *server, struct viommu_server_stat
 		.errors = server->errors,
 		.interrupts = load_relaxed(&server->interrupts),
 	};
+	struct viommu__pool *pool;
 	struct viommu__port *port;
 
 	list_for_each_entry(port, &server->ports, node) {
 		stats.functions++;
 		stats.maps += port->maps.nr;
-		stats.workers += port->pool.nr;
-		viommu__pool_stats(&port->pool, &stats.dma);
+	}
+	list_for_each_entry(pool, &server->pools, node) {
+		stats.workers += pool->nr;
+		viommu__pool_stats(pool, &stats.dma);
 	}
 	/* A caller of an older header has less room. */
 	memcpy(out, &stats, min_u64(out->size, sizeof(stats)));

@@ -121,16 +121,65 @@ int viommu__socket_listen(struct viommu__socket *s, const char *path)
 	return err;
 }
 
-void viommu__socket_close(struct viommu__socket *s)
+void viommu__socket_leave(struct viommu__socket *s)
 {
-	if (s->fd < 0)
-		return;
-	/* The name first: who finds it gone starts anew, who finds nobody behind it waits. */
-	remove_name(s->path, s->dev, s->ino);
-	close(s->fd);
+	if (s->fd >= 0)
+		close(s->fd);
 	viommu__free(s->path);
 	s->fd = -1;
 	s->path = NULL;
+}
+
+void viommu__socket_close(struct viommu__socket *s)
+{
+	/* The name first: who finds it gone starts anew, who finds nobody behind it waits. */
+	if (s->fd >= 0)
+		remove_name(s->path, s->dev, s->ino);
+	viommu__socket_leave(s);
+}
+
+static int option(int fd, int name)
+{
+	int value = -1;
+	socklen_t n = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &n) ? -1 : value;
+}
+
+bool viommu__socket_is_stream(int fd)
+{
+	return option(fd, SO_DOMAIN) == AF_UNIX && option(fd, SO_TYPE) == SOCK_STREAM;
+}
+
+/* Nothing of it is to wait for what it does. */
+static bool non_blocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_NONBLOCK || !fcntl(fd, F_SETFL, flags | O_NONBLOCK));
+}
+
+bool viommu__socket_is_connection(int fd)
+{
+	return viommu__socket_is_stream(fd) && !option(fd, SO_ACCEPTCONN) && non_blocking(fd);
+}
+
+int viommu__socket_adopt(struct viommu__socket *s, const char *path, int fd, dev_t dev, ino_t ino)
+{
+	int err = -EINVAL;
+
+	*s = (struct viommu__socket){ .fd = fd, .dev = dev, .ino = ino };
+	if (viommu__socket_is_stream(fd) && option(fd, SO_ACCEPTCONN) == 1 && non_blocking(fd))
+		err = 0;
+	if (!err) {
+		s->path = viommu__alloc(strlen(path) + 1);
+		err = s->path ? 0 : -ENOMEM;
+	}
+	if (err)
+		viommu__socket_leave(s);
+	else
+		memcpy(s->path, path, strlen(path) + 1);
+	return err;
 }
 
 int viommu__socket_accept(const struct viommu__socket *s)
@@ -164,14 +213,16 @@ static void take_fds(const struct cmsghdr *c, int *fds, unsigned int room, unsig
 	}
 }
 
-ssize_t viommu__socket_recv(int fd, void *buf, size_t bytes, int *fds, unsigned int *nr, bool *lost)
+ssize_t viommu__socket_recv_from(int fd, void *buf, size_t bytes, int *fds, unsigned int *nr,
+				 bool *lost, struct ucred *from)
 {
 	/*
 	 * The kernel would close what does not fit, and we would wait for that: see closer.h.
 	 * MSG_CTRUNC: it could not be opened.
 	 */
 	union {
-		char room[CMSG_SPACE(SOCKET_FDS_ALL * sizeof(int))];
+		char room[CMSG_SPACE(SOCKET_FDS_ALL * sizeof(int)) +
+			  CMSG_SPACE(sizeof(struct ucred))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { buf, bytes };
@@ -191,8 +242,12 @@ ssize_t viommu__socket_recv(int fd, void *buf, size_t bytes, int *fds, unsigned 
 	if (n < 0)
 		return -errno;
 	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_RIGHTS)
 			take_fds(c, fds, room, nr, lost);
+		else if (c->cmsg_type == SCM_CREDENTIALS && from)
+			memcpy(from, CMSG_DATA(c), sizeof(*from));
 	}
 	if (msg.msg_flags & MSG_CTRUNC)
 		*lost = true;
@@ -201,6 +256,11 @@ ssize_t viommu__socket_recv(int fd, void *buf, size_t bytes, int *fds, unsigned 
 		*nr = 0;
 	}
 	return n;
+}
+
+ssize_t viommu__socket_recv(int fd, void *buf, size_t bytes, int *fds, unsigned int *nr, bool *lost)
+{
+	return viommu__socket_recv_from(fd, buf, bytes, fds, nr, lost, NULL);
 }
 
 int viommu__eventfd_check(int fd)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /* Most descriptors that the kernel carries with one message. */
@@ -30,6 +31,16 @@ struct viommu__socket {
 int viommu__socket_listen(struct viommu__socket *s, const char *path);
 /* Closes it and removes its name. */
 void viommu__socket_close(struct viommu__socket *s);
+/* Closes it; its name is somebody else's. */
+void viommu__socket_leave(struct viommu__socket *s);
+/*
+ * fd listens at path, as somebody did before. 0, -EINVAL (it does not), -ENOMEM; then it is closed.
+ */
+int viommu__socket_adopt(struct viommu__socket *s, const char *path, int fd, dev_t dev, ino_t ino);
+/* A connection of the kind that viommu__socket_accept() gives; it is made non-blocking. */
+bool viommu__socket_is_connection(int fd);
+/* Either of the two. */
+bool viommu__socket_is_stream(int fd);
 /* A new client, non-blocking. Its descriptor or -errno. */
 int viommu__socket_accept(const struct viommu__socket *s);
 
@@ -39,6 +50,9 @@ int viommu__socket_accept(const struct viommu__socket *s);
  */
 ssize_t viommu__socket_recv(int fd, void *buf, size_t bytes, int *fds, unsigned int *nr,
 			    bool *lost);
+/* The same; with SO_PASSCRED on, *from is who sent it. */
+ssize_t viommu__socket_recv_from(int fd, void *buf, size_t bytes, int *fds, unsigned int *nr,
+				 bool *lost, struct ucred *from);
 
 /*
  * Is it an eventfd that takes writes? It is made non-blocking, as far as that goes: see signaler.c.

@@ -56,6 +56,8 @@
 #define SERVER_LOG_BURST 32u
 #define SERVER_LOG_RATE  4u
 
+struct viommu__saved_port;
+
 /* Something that epoll watches. */
 struct viommu__source {
 	int fd; /* -1: none */
@@ -69,6 +71,18 @@ struct viommu__out {
 	size_t from;
 	size_t to;
 	size_t room;
+	uint64_t sent; /* bytes ever */
+};
+
+/* Interrupt messages that wait, of which a second like it would say nothing more. */
+#define SERVER_RECENT 16u
+
+/* An interrupt message that was put, and how many bytes had been put before it. */
+struct viommu__recent {
+	uint64_t addr;
+	uint64_t at;
+	uint32_t data;
+	bool valid;
 };
 
 struct viommu__irqs {
@@ -78,7 +92,14 @@ struct viommu__irqs {
 	bool masked; /* by its own signal, until the client unmasks it; or by the client */
 };
 
+/* Threads of a function, or of engines that several functions share. */
 struct viommu__pool {
+	struct list node; /* of the server's */
+	struct viommu_host *host;
+	struct viommu_pci *pci;             /* NULL: */
+	struct viommu_pci_engines *engines; /* these */
+	uint32_t threads;                   /* when it has started */
+	uint32_t users;                     /* ports */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	uint64_t kicks;    /* atomic: a worker that saw this many has done what they were for */
@@ -130,6 +151,9 @@ struct viommu__port {
 
 	pthread_mutex_t lock;
 	struct viommu__out out;
+	struct viommu__recent recent[SERVER_RECENT];
+	uint32_t next_recent;
+	uint32_t unsaid; /* messages that were dropped, until the log says so */
 	struct viommu__irqs irqs;
 	bool broken;     /* atomic, set under lock: can't go on, the loop is to close it */
 	bool writing;    /* EPOLLOUT is on */
@@ -137,7 +161,7 @@ struct viommu__port {
 	const char *why; /* it is broken */
 
 	uint32_t kicked; /* atomic; a function without workers has something to do */
-	struct viommu__pool pool;
+	struct viommu__pool *pool;
 };
 
 struct viommu__control {
@@ -177,10 +201,15 @@ struct viommu_server {
 	uint32_t stop;  /* atomic */
 	uint64_t turn_ns;
 	struct list ports;
+	struct list pools;
 	struct list controls;
 	struct list runnable;
 	struct viommu__control_client control_client[SERVER_CONTROLS];
-	uint32_t parked; /* listeners that wait for descriptors or memory */
+	struct viommu_server_handover_ops handover; /* .save NULL: it can't be replaced */
+	int64_t handover_ms;                        /* HANDOVER_MS */
+	bool frozen;      /* it is being handed over: nothing new is begun */
+	bool handed_over; /* nothing of it is ours any more */
+	uint32_t parked;  /* listeners that wait for descriptors or memory */
 	uint32_t clients;
 	uint64_t messages;
 	uint64_t errors;
@@ -209,6 +238,10 @@ void viommu__server_unpark(struct viommu_server *server);
 void viommu__server_wake(struct viommu_server *server);
 /* Starts or stops the timer, as needed. */
 void viommu__server_retime(struct viommu_server *server);
+/* Another process serves now: everything is let go of, and nothing of it is touched. */
+void viommu__server_leave(struct viommu_server *server);
+/* This process serves now, what another one did. */
+void viommu__server_arrive(struct viommu_server *server);
 /* One round of the loop; waits at most so long (-1: no limit). 0 or -errno. */
 int viommu__server_step(struct viommu_server *server, int timeout_ms);
 
@@ -223,6 +256,15 @@ __attribute__((format(printf, 3, 4))) void viommu__server_log(struct viommu_serv
 int viommu__port_new(struct viommu_server *server, const struct viommu_server_function *function,
 		     struct viommu__port **out);
 void viommu__port_free(struct viommu__port *port);
+/* Of a server that takes another one's place: adopt.c. 0 or -errno; then to be freed. */
+int viommu__port_adopt_socket(struct viommu__port *port, const struct viommu__saved_port *saved);
+int viommu__port_adopt_client(struct viommu__port *port, const struct viommu__saved_port *saved);
+/* True: the connection was at its end, and has ended now. */
+bool viommu__port_hang_up_broken(struct viommu__port *port);
+/* Its socket and its client are another process's. */
+void viommu__port_leave(struct viommu__port *port);
+/* They are ours now: the function has its VMM, and what waits is looked at. */
+void viommu__port_arrive(struct viommu__port *port);
 /* Messages that wait in the buffer. */
 void viommu__port_turn(struct viommu__port *port);
 /* Its turn has taken its time. */
@@ -256,8 +298,13 @@ void viommu__port_unmap_all(struct viommu__port *port);
 /* A reply to a command of ours, or to none. Returns what it cost. */
 uint32_t viommu__dma_reply(struct viommu__port *port, const uint8_t *p,
 			   const struct viommu__vfu_header *h);
-/* The client is gone: whoever waits is told. */
-void viommu__dma_end(struct viommu__port *port);
+/* No reply comes any more, because of err: whoever waits is told. */
+void viommu__dma_end(struct viommu__port *port, int err);
+
+/* ---- handover.c */
+
+/* A control client on that socket asks for all that we have; version is what it said behind. */
+void viommu__handover(struct viommu_server *server, int fd, const char *version);
 
 /* ---- out.c: all under port.lock, except _flush() */
 
@@ -282,14 +329,19 @@ void viommu__irqs_unmasked(struct viommu__port *port);
 /* struct viommu_pci_vmm */
 void viommu__irqs_interrupt(void *ctx, unsigned int vector);
 void viommu__irqs_intx(void *ctx, int level);
+/* SET_IRQS of a client of before; the numbers are taken. 0, -EINVAL. */
+int viommu__irqs_adopt(struct viommu__port *port, const struct viommu__saved_port *saved);
 
 /* ---- workers.c */
 
-/* 0 or -errno; what was started is ended by _stop(). */
-int viommu__pool_start(struct viommu__port *port);
+/* The pool that works for a function: one of its own, or that of its engines. 0 or -errno. */
+int viommu__pool_get(struct viommu_server *server, const struct viommu_server_function *function,
+		     struct viommu__pool **out);
+/* The last who leaves it ends its threads. NULL is allowed. */
+void viommu__pool_put(struct viommu__pool *pool);
+/* 0 or -errno; once started it goes on to its end. */
+int viommu__pool_start(struct viommu__pool *pool);
 void viommu__pool_kick(struct viommu__pool *pool);
-void viommu__pool_init(struct viommu__pool *pool);
-void viommu__pool_stop(struct viommu__pool *pool);
 /* Adds what its workers have counted. */
 void viommu__pool_stats(const struct viommu__pool *pool, struct viommu_dma_stats *sum);
 
@@ -298,6 +350,8 @@ void viommu__pool_stats(const struct viommu__pool *pool, struct viommu_dma_stats
 int viommu__control_new(struct viommu_server *server, const char *path,
 			char *(*answer)(void *ctx, const char *line), void *ctx);
 void viommu__control_free(struct viommu__control *control);
+/* Its socket is another process's. */
+void viommu__control_leave(struct viommu__control *control);
 void viommu__control_tick(struct viommu_server *server);
 /* Clients of control sockets. */
 bool viommu__control_busy(const struct viommu_server *server);

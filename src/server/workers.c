@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The threads that work for a function: viommu_pci_run() until there is nothing to do, then sleep
- * until the next kick.
+ * The threads that work for a function, or for the functions that share engines: run until there is
+ * nothing to do, then sleep until the next kick.
  *
  * No kick is lost. A worker notes the number of kicks before it looks for work, and sleeps only if
  * it is still the same:
@@ -11,7 +11,7 @@
  *
  * Both sides write first and then read what the other wrote, sequentially consistent, so at least
  * one of them sees the other. A kick wakes one sleeper; viommu_pci_run() kicks again when there is
- * more to do than the one that came.
+ * more to do than the one that came. With shared engines whoever wakes looks at every function.
  *
  * Threads begin with the first client: after the owner gave up its privileges, which is a matter of
  * each thread.
@@ -24,17 +24,11 @@
 #include "server/state.h"
 
 struct viommu__worker {
-	struct viommu__port *port;
+	struct viommu__pool *pool;
 	struct viommu_dma *dma;
 	pthread_t thread;
 	struct viommu_dma_stats told; /* members atomic: written by the worker alone */
 };
-
-void viommu__pool_init(struct viommu__pool *pool)
-{
-	pthread_mutex_init(&pool->lock, NULL);
-	pthread_cond_init(&pool->cond, NULL);
-}
 
 void viommu__pool_kick(struct viommu__pool *pool)
 {
@@ -74,16 +68,23 @@ void viommu__pool_stats(const struct viommu__pool *pool, struct viommu_dma_stats
 	}
 }
 
+static int step(const struct viommu__worker *worker)
+{
+	const struct viommu__pool *pool = worker->pool;
+
+	return pool->pci ? viommu_pci_run(pool->pci, worker->dma)
+			 : viommu_pci_engines_run(pool->engines, worker->dma);
+}
+
 static void *work(void *arg)
 {
 	struct viommu__worker *worker = arg;
-	struct viommu__pool *pool = &worker->port->pool;
-	struct viommu_pci *pci = worker->port->function.pci;
+	struct viommu__pool *pool = worker->pool;
 	uint64_t seen;
 
 	while (!load_acquire(&pool->stop)) {
 		seen = load_seqcst(&pool->kicks);
-		while (!load_acquire(&pool->stop) && viommu_pci_run(pci, worker->dma))
+		while (!load_acquire(&pool->stop) && step(worker))
 			tell(worker);
 		pthread_mutex_lock(&pool->lock);
 		fetch_add(&pool->sleepers, 1);
@@ -119,10 +120,11 @@ static int start_one(struct viommu__worker *worker)
 	return -err;
 }
 
-int viommu__pool_start(struct viommu__port *port)
+static void stop(struct viommu__pool *pool);
+
+int viommu__pool_start(struct viommu__pool *pool)
 {
-	uint32_t n = port->config->workers;
-	struct viommu__pool *pool = &port->pool;
+	uint32_t n = pool->threads;
 	struct viommu__worker *worker;
 	int err = 0;
 
@@ -133,8 +135,8 @@ int viommu__pool_start(struct viommu__port *port)
 		return -ENOMEM;
 	while (pool->nr < n && !err) {
 		worker = &pool->worker[pool->nr];
-		worker->port = port;
-		err = viommu_dma_new(port->function.host, &worker->dma);
+		worker->pool = pool;
+		err = viommu_dma_new(pool->host, &worker->dma);
 		if (!err)
 			err = start_one(worker);
 		if (err)
@@ -143,11 +145,11 @@ int viommu__pool_start(struct viommu__port *port)
 			pool->nr++;
 	}
 	if (err)
-		viommu__pool_stop(pool);
+		stop(pool);
 	return err;
 }
 
-void viommu__pool_stop(struct viommu__pool *pool)
+static void stop(struct viommu__pool *pool)
 {
 	uint32_t i;
 
@@ -164,4 +166,48 @@ void viommu__pool_stop(struct viommu__pool *pool)
 	pool->nr = 0;
 	/* It may be started again, after a start that failed. */
 	store_release(&pool->stop, false);
+}
+
+int viommu__pool_get(struct viommu_server *server, const struct viommu_server_function *function,
+		     struct viommu__pool **out)
+{
+	struct viommu__pool *pool;
+
+	*out = NULL;
+	list_for_each_entry(pool, &server->pools, node) {
+		if (!function->engines || pool->engines != function->engines)
+			continue;
+		if (pool->host != function->host)
+			return -EINVAL;
+		pool->users++;
+		*out = pool;
+		return 0;
+	}
+	pool = viommu__calloc(1, sizeof(*pool));
+	if (!pool)
+		return -ENOMEM;
+	pool->host = function->host;
+	pool->engines = function->engines;
+	pool->threads = viommu_pci_config(function->pci)->workers;
+	if (pool->engines)
+		pool->threads = viommu_pci_engines_count(pool->engines);
+	else
+		pool->pci = function->pci;
+	pool->users = 1;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->cond, NULL);
+	list_add_tail(&server->pools, &pool->node);
+	*out = pool;
+	return 0;
+}
+
+void viommu__pool_put(struct viommu__pool *pool)
+{
+	if (!pool || --pool->users)
+		return;
+	stop(pool);
+	list_del(&pool->node);
+	pthread_cond_destroy(&pool->cond);
+	pthread_mutex_destroy(&pool->lock);
+	viommu__free(pool);
 }

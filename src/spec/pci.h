@@ -73,7 +73,10 @@
 	F(PCIE_XCAP_VERSION, 19, 16, RO, "version") \
 	F(PCIE_XCAP_NEXT, 31, 20, RO, "next, 0 = last")
 
-/* PCI Express capability, version 2; a root complex integrated endpoint has no link. */
+/*
+ * PCI Express capability, version 2; a root complex integrated endpoint has no link, and 0 in the
+ * link's fields.
+ */
 #define PCIE_EXP_FIELDS(F)                                                                \
 	F(PCIE_EXP_VERSION, 19, 16, RO, "version")                                        \
 	F(PCIE_EXP_TYPE, 23, 20, RO, "kind of function")                                  \
@@ -89,6 +92,10 @@
 	F(PCIE_EXP_READ_REQUEST, 78, 76, RW, "read request, 128 << n")                    \
 	F(PCIE_EXP_DO_FLR, 79, 79, W1, "initiate function level reset")                   \
 	F(PCIE_EXP_ERRORS, 83, 80, W1C, "errors detected")                                \
+	F(PCIE_EXP_LINK_SPEED_MAX, 99, 96, RO, "link speed supported, 1 = 2.5 GT/s")      \
+	F(PCIE_EXP_LINK_WIDTH_MAX, 105, 100, RO, "lanes supported")                       \
+	F(PCIE_EXP_LINK_SPEED, 147, 144, RO, "link speed")                                \
+	F(PCIE_EXP_LINK_WIDTH, 153, 148, RO, "lanes")                                     \
 	F(PCIE_EXP_CTO_DISABLE_SUP, 292, 292, RO, "completion timeout disable supported") \
 	F(PCIE_EXP_EXT_FMT, 308, 308, RO, "extended fmt field")                           \
 	F(PCIE_EXP_E2E_PREFIX, 309, 309, RO, "end-end TLP prefix")                        \
@@ -143,6 +150,12 @@
 	F(PCIE_EA_BASE, 95, 66, RO, "base / 4")                          \
 	F(PCIE_EA_OFFSET, 127, 98, RO, "last dword's offset / 4")
 
+/* Vendor specific: what its bytes mean is the function's own affair. */
+#define PCIE_VENDOR_FIELDS(F)                          \
+	F(PCIE_VENDOR_BYTES, 23, 16, RO, "its length") \
+	F(PCIE_VENDOR_0, 63, 32, RW, "bytes 0 to 3")   \
+	F(PCIE_VENDOR_1, 95, 64, RW, "bytes 4 to 7")
+
 /* Null capability: a header alone. */
 #define PCIE_NULL_FIELDS(F) PCIE_XCAP_FIELDS(F)
 
@@ -183,6 +196,7 @@
 	S(PCIE_PM, 0x01, 0, 8, "power management")              \
 	S(PCIE_MSI, 0x05, 0, 16, "MSI")                         \
 	S(PCIE_EA, 0x14, 0, 16, "enhanced allocation")          \
+	S(PCIE_VENDOR, 0x09, 0, 12, "vendor specific")          \
 	S(PCIE_NULL, 0x00, 1, 4, "null")                        \
 	S(PCIE_ATS, 0x0f, 1, 8, "address translation services") \
 	S(PCIE_PASID, 0x1b, 1, 8, "PASID")                      \
@@ -201,6 +215,7 @@ enum {
 			PCIE_MSIX_ENTRY_FIELDS(PCIE_FIELD_CONSTANTS) PCIE_MSI_FIELDS(
 				PCIE_FIELD_CONSTANTS) PCIE_PM_FIELDS(PCIE_FIELD_CONSTANTS)
 				PCIE_EA_FIELDS(PCIE_FIELD_CONSTANTS)
+				PCIE_VENDOR_FIELDS(PCIE_FIELD_CONSTANTS)
 					PCIE_ATS_FIELDS(PCIE_FIELD_CONSTANTS)
 						PCIE_PASID_FIELDS(PCIE_FIELD_CONSTANTS)
 							PCIE_PRI_FIELDS(PCIE_FIELD_CONSTANTS)
@@ -208,7 +223,8 @@ enum {
 /* clang-format on */
 
 /* Values of fields. */
-#define PCIE_EXP_TYPE_RCIEP 9u
+#define PCIE_EXP_TYPE_ENDPOINT 0u
+#define PCIE_EXP_TYPE_RCIEP    9u
 
 enum pcie_kind {
 	PCIE_RO,

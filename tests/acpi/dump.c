@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Writes the tables to files, for iasl.py: dump DMAR-FILE SSDT-FILE. Without the SATC, which Debian
- * 12's iasl does not know yet (tables.c has it).
+ * Writes the tables to files, for iasl.py: dump DMAR-FILE SSDT-FILE PORTS-FILE. Without the SATC,
+ * which Debian 12's iasl does not know yet (tables.c has it).
  */
 #include <stdio.h>
 
@@ -36,10 +36,12 @@ int main(int argc, char **argv)
 	const struct viommu_acpi_dmar dmar = {
 		.size = sizeof(dmar), .haw = 48, .nr = sizeof(s) / sizeof(s[0]), .structure = s
 	};
-	unsigned char buf[512];
+	static const uint16_t ports[] = { 0x10, 0x1a, 0x28, 0x30, 0x38, 0x40, 0x48, 0x50 };
+	unsigned char buf[2048];
 
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
 	return save(argv[1], buf, viommu_acpi_dmar(&dmar, buf, sizeof(buf))) ||
-	       save(argv[2], buf, viommu_acpi_ssdt(0x23, buf, sizeof(buf)));
+	       save(argv[2], buf, viommu_acpi_ssdt(0x23, buf, sizeof(buf))) ||
+	       save(argv[3], buf, viommu_acpi_ssdt_ports(0x23, ports, 8, 0xc4, buf, sizeof(buf)));
 }

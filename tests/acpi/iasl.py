@@ -24,6 +24,14 @@ WANTED = {
 		 r"Name \(_ADR, 0x00040003\)", r"OperationRegion \(CFG, PCI_Config, Zero, 0x08\)",
 		 r"Field \(CFG, WordAcc, NoLock, Preserve\)", r"Offset \(0x04\)", r"CMD,\s+16",
 		 r"Method \(_INI", r"CMD \|= 0x06"],
+	# The same with eight ports, the most there are.
+	"ports": [r"Scope \(\\_SB\.PCI0\)", r"Name \(_ADR, 0x00040003\)", r"CMD \|= 0x06",
+		  r"Device \(VP00\)\s+{\s+Name \(_ADR, 0x00020000\)[^\n]*\s+Name \(_STA, Zero\)",
+		  r"Device \(VP01\)\s+{\s+Name \(_ADR, 0x00030002\)", r"Device \(VP07\)",
+		  r"OperationRegion \(CFG, PCI_Config, 0x18, 0x04\)",
+		  r"Field \(CFG, ByteAcc, NoLock, Preserve\)\s+{\s+Offset \(0x01\),\s+BUS,\s+8\s+}",
+		  r"OperationRegion \(PRT, PCI_Config, 0xC4, 0x08\)", r"PB00,\s+8,", r"PB07,\s+8\s+}",
+		  r"PB00 = \\_SB\.PCI0\.VP00\.BUS", r"PB07 = \\_SB\.PCI0\.VP07\.BUS"],
 }
 
 count = failed = 0
@@ -47,7 +55,7 @@ def iasl(folder, *args):
 def main(dump):
 	with tempfile.TemporaryDirectory(prefix="viommu-acpi-") as folder:
 		files = {name: os.path.join(folder, name + ".aml") for name in WANTED}
-		subprocess.run([dump, files["dmar"], files["ssdt"]], check=True)
+		subprocess.run([dump, files["dmar"], files["ssdt"], files["ports"]], check=True)
 		for name, wanted in WANTED.items():
 			status, said = iasl(folder, "-d", files[name])
 			check("iasl takes the %s apart" % name.upper(), status == 0 and
@@ -57,14 +65,17 @@ def main(dump):
 			missing = [w for w in wanted if not re.search(w, text)]
 			check("and finds in it what was put in", not missing,
 			      "missing: %s\n%s" % (missing, text))
-		with open(files["ssdt"], "rb") as f:
-			before = f.read()
-		status, said = iasl(folder, "-p", "again", "ssdt.dsl")
-		check("what it read compiles", status == 0 and "0 Errors, 0 Warnings" in said, said)
-		with open(os.path.join(folder, "again.aml"), "rb") as f:
-			after = f.read()
-		# It puts a declaration of what lies outside before the rest.
-		check("to the same code", after.endswith(before[36:]), "%s\n%s" % (before.hex(), after.hex()))
+		for name in ("ssdt", "ports"):
+			with open(files[name], "rb") as f:
+				before = f.read()
+			status, said = iasl(folder, "-p", "again", name + ".dsl")
+			check("what it read of %s compiles" % name,
+			      status == 0 and "0 Errors, 0 Warnings" in said, said)
+			with open(os.path.join(folder, "again.aml"), "rb") as f:
+				after = f.read()
+			# It puts a declaration of what lies outside before the rest.
+			check("to the same code", after.endswith(before[36:]),
+			      "%s\n%s" % (before.hex(), after.hex()))
 	print("1..%d" % count)
 	return 1 if failed else 0
 

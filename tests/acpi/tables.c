@@ -179,11 +179,73 @@ static void the_ssdt_names_the_function(void **state)
 	assert_int_equal(viommu_acpi_ssdt(0x100, a, sizeof(a)), 0);
 }
 
+/* How often a name stands in a table. */
+static unsigned int count(const uint8_t *t, size_t n, const char *name)
+{
+	unsigned int found = 0;
+	size_t i;
+
+	for (i = 0; i + 4 <= n; i++)
+		found += !memcmp(t + i, name, 4);
+	return found;
+}
+
+static void the_ssdt_reads_the_bus_of_each_port(void **state)
+{
+	static const uint16_t port[] = { 0x10, 0x18, 0x20, 0x28, 0x30, 0x38, 0x40, 0x48, 0x50 };
+	static const uint16_t far[] = { 0x100 };
+	/* PB00 = \_SB.PCI0.VP00.BUS */
+	static const char store[] = "p\\/\x04_SB_PCI0VP00BUS_PB00";
+	uint8_t t[2048], none[256];
+	unsigned int nr;
+	size_t n, i;
+
+	(void)state;
+	for (nr = 1; nr <= VIOMMU_ACPI_MAX_PORTS; nr++) {
+		memset(t, 0xaa, sizeof(t));
+		n = viommu_acpi_ssdt_ports(0x20, port, nr, 0xc4, t, sizeof(t));
+		assert_in_range(n, 100, sizeof(t) - 1);
+		assert_table(t, n, "SSDT");
+		assert_int_equal(t[n], 0xaa);
+		/* Two bytes of length: the whole behind the header is one package. */
+		assert_int_equal(t[36], 0x10);
+		assert_int_equal((t[37] & 0xf) | t[38] << 4, n - 37);
+		for (i = 0; i < nr; i++) {
+			const char vp[] = { 'V', 'P', '0', (char)('0' + i), 0 };
+			const char pb[] = { 'P', 'B', '0', (char)('0' + i), 0 };
+
+			assert_int_equal(count(t, n, vp), 2);
+			assert_int_equal(count(t, n, pb), 2);
+		}
+		assert_int_equal(count(t, n, "VP08"), 0);
+		/* None of them is there for the guest: Name (_STA, Zero). */
+		assert_int_equal(count(t, n, "STA"), nr);
+		/* The last thing that it does. */
+		assert_memory_equal(t + n - 24 * nr, store, sizeof(store) - 1);
+	}
+	/* What does not fit is not written. */
+	memset(none, 0xaa, sizeof(none));
+	n = viommu_acpi_ssdt_ports(0x20, port, 8, 0xc4, none, sizeof(none));
+	assert_in_range(n, sizeof(none) + 1, sizeof(t));
+	assert_int_equal(none[0], 0xaa);
+	/* None is the plain one; what cannot be said is none at all. */
+	n = viommu_acpi_ssdt(0x20, none, sizeof(none));
+	assert_int_equal(viommu_acpi_ssdt_ports(0x20, NULL, 0, 0, t, sizeof(t)), n);
+	assert_memory_equal(t, none, n);
+	assert_int_equal(viommu_acpi_ssdt_ports(0x20, port, 9, 0xc4, t, sizeof(t)), 0);
+	assert_int_equal(viommu_acpi_ssdt_ports(0x20, NULL, 1, 0xc4, t, sizeof(t)), 0);
+	assert_int_equal(viommu_acpi_ssdt_ports(0x20, port, 1, 0xf9, t, sizeof(t)), 0);
+	assert_int_not_equal(viommu_acpi_ssdt_ports(0x20, port, 1, 0xf8, t, sizeof(t)), 0);
+	assert_int_equal(viommu_acpi_ssdt_ports(0x20, far, 1, 0xc4, t, sizeof(t)), 0);
+	assert_int_equal(viommu_acpi_ssdt_ports(0x100, port, 1, 0xc4, t, sizeof(t)), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(one_unit_with_one_endpoint_is_72_bytes),
 	cmocka_unit_test(a_buffer_that_is_too_small_is_not_overrun),
 	cmocka_unit_test(every_kind_of_structure_has_its_layout),
 	cmocka_unit_test(what_is_not_well_formed_makes_no_table),
 	cmocka_unit_test(the_ssdt_names_the_function),
+	cmocka_unit_test(the_ssdt_reads_the_bus_of_each_port),
 };
 TEST_MAIN(tests)

@@ -146,6 +146,28 @@ def _serving(*words, guest=True):
 		assert status == 0, (status, err)
 
 
+def a_device_behind_a_port_that_the_guest_has_elsewhere_is_warned_of():
+	with tool.folder() as d, tool.Running("serve", "--dir", d, "--device", "dsa,port=05.0") as r:
+		r.until("dsa0.sock")
+		said = tool.run("inspect", d).stdout
+		assert "Port 00:05.0: bus 1 behind it, if the guest's firmware counts as usual" in said
+		assert "Device behind port 00:05.0, dsa: not plugged in" in said
+		g = _Guest(d)
+		# Its tables are for a device on bus 0.
+		g.run()
+		g.start_device()
+		g.copy(0, 0x100000, 0x200000, 64, 0x300000)
+		r.until("the guest has no tables for 01:00.0", "stderr")
+		assert "Device 01:00.0, dsa" in tool.run("inspect", d).stdout
+		g.unit.write(vfu.CONFIG, 0xc4, b"\x09")
+		said = tool.run("inspect", d).stdout
+		assert "Port 00:05.0: bus 9 behind it\n" in said and "Device 09:00.0, dsa" in said
+		g.close()
+		status, err = r.end(signal.SIGTERM)
+		# Once is enough.
+		assert status == 0 and err.count("no tables for") == 1, (status, err)
+
+
 def _json(d):
 	return json.loads(tool.run("inspect", "--json", d).stdout)
 

@@ -56,10 +56,68 @@ def the_printed_arguments_are_what_qemu_needs():
 def json_has_the_same():
 	with tool.folder() as d, _serve(d, "--json", "--device", "dsa", "--device", "dsa,slot=09.0") as r:
 		answer = json.loads(r.until("\n"))
-		assert sorted(answer) == ["control", "qemu_args"]
+		assert sorted(answer) == ["control", "plug", "qemu_args"]
+		assert answer["plug"] == []
 		assert answer["control"] == d + "/control.sock"
 		devices = [json.loads(a) for a in answer["qemu_args"] if a.startswith("{")]
 		assert [x["addr"] for x in devices] == ["04.0", "05.0", "09.0"]
+
+
+def ports_are_there_and_what_goes_behind_them_is_told_apart():
+	with tool.folder() as d, _serve(d, "--json", "--device", "dsa", "--device", "dsa,port=05.0",
+					"--device", "dsa,msi,port=03.1") as r:
+		answer = json.loads(r.until("\n"))
+		argv = answer["qemu_args"]
+		ports = [a for a in argv if a.startswith("pcie-root-port,")]
+		assert ports == ["pcie-root-port,id=viommu-port0,bus=pcie.0,addr=05.0,chassis=240",
+				 "pcie-root-port,id=viommu-port1,bus=pcie.0,addr=03.1,chassis=241"]
+		# The one without a slot gets none of theirs.
+		devices = [json.loads(a) for a in argv if a.startswith("{")]
+		assert [x["addr"] for x in devices] == ["04.0", "06.0"]
+		plug = answer["plug"]
+		assert [(x["driver"], x["id"], x["bus"], x["addr"]) for x in plug] == [
+			("vfio-user-pci", "viommu-dsa1", "viommu-port0", "00.0"),
+			("vfio-user-pci", "viommu-dsa2", "viommu-port1", "00.0")]
+		for x in plug:
+			assert stat.S_ISSOCK(os.stat(x["socket"]["path"]).st_mode)
+	with tool.folder() as d, _serve(d, "--device", "dsa,port=05.0") as r:
+		text = r.until("dsa0.sock\"}}}\n")
+		line = [l for l in text.splitlines() if l.startswith("# plug in by QMP: ")]
+		assert json.loads(line[0].split(": ", 1)[1])["execute"] == "device_add"
+
+
+def a_device_behind_a_port_comes_and_goes_with_its_client():
+	with tool.folder() as d, _serve(d, "-v", "--device", "dsa,port=03.0",
+					"--device", "dsa,port=03.0") as r:
+		r.until("qemu-system")
+		unit = vfu.Function(d + "/iommu.sock")
+
+		def slots():
+			state = json.loads(tool.run("inspect", "--json", d).stdout)
+			return [x["slot"] for x in state["devices"]], state["ports"]
+
+		assert slots() == ([None, None],
+				   [{"slot": "00:03.0", "bus": 1, "bus_told": False}])
+		first = vfu.Function(d + "/dsa0.sock")
+		first.read32(vfu.CONFIG, 0)
+		assert slots()[0] == ["01:00.0", None]
+		# The guest says what bus it is, as the SSDT has it do.
+		unit.write(vfu.CONFIG, 0xc4, b"\x07")
+		assert slots() == (["07:00.0", None],
+				   [{"slot": "00:03.0", "bus": 7, "bus_told": True}])
+		second = vfu.Function(d + "/dsa1.sock")
+		second.read32(vfu.CONFIG, 0)
+		assert slots()[0] == ["07:00.0", None]
+		second.close()
+		first.close()
+		r.until("device 0 behind port 03.0: gone", "stderr")
+		assert slots()[0] == [None, None]
+		second = vfu.Function(d + "/dsa1.sock")
+		second.read32(vfu.CONFIG, 0)
+		assert slots()[0] == [None, "07:00.0"]
+		status, err = r.end(signal.SIGTERM)
+		assert status == 0
+		assert "another one is there already" in err, err
 
 
 def sockets_are_for_their_user_alone():
@@ -219,6 +277,88 @@ def the_guest_is_given_pasids_of_the_host():
 			f.write64(vfu.BAR0, command, 1)
 			assert f.read64(vfu.BAR0, response) == 0x1000 << shift
 			f.close()
+	with tool.folder() as d, _serve(d, "--virtual-commands", "new",
+					"--pasid-range", "0x20-0x21") as r:
+		r.until("qemu-system")
+		f = vfu.Function(d + "/iommu.sock")
+		answers = []
+		for _ in range(3):
+			f.write64(vfu.BAR0, 0xe00, 1)
+			answers.append(f.read64(vfu.BAR0, 0xe10))
+		# None is left: a status, and no PASID.
+		assert answers[:2] == [0x20 << 16, 0x21 << 16] and 0 < answers[2] < 1 << 8, answers
+		f.close()
+
+
+def several_vms_have_a_folder_each():
+	with tool.folder() as d, _serve(d, "--json", "--vms", "2", "--shared-device",
+					"dsa,queues=6,engines=3,entries=64,slot=07.0", "--device",
+					"dsa", "--memory", "512M", "--pasid-quota", "9") as r:
+		answer = json.loads(r.until("\n"))
+		assert sorted(answer) == ["control", "vms"]
+		assert answer["control"] == d + "/control.sock"
+		for number, vm in enumerate(answer["vms"]):
+			own = "%s/vm%d/" % (d, number)
+			assert vm["control"] == own + "control.sock"
+			devices = [json.loads(a) for a in vm["qemu_args"] if a.startswith("{")]
+			# The shared device comes first.
+			assert [x["addr"] for x in devices] == ["04.0", "07.0", "05.0"]
+			assert all(x["socket"]["path"].startswith(own) for x in devices)
+			state = json.loads(tool.run("inspect", "--json", own).stdout)
+			assert state["vm"] == number and state["pasids"] == "host"
+			assert state["host_pasids"] == {"held": 0, "quota": 9}
+			shared, plain = state["devices"]
+			assert (shared["shared"], plain["shared"]) == (True, False)
+			assert shared["host_requester"] == "00:07.0"
+			assert shared["default_pasid"] >= 0x1000
+			# Requester ids of the host, where each is there once.
+			assert plain["host_requester"] == "0%d:05.0" % number
+			wqcap = vfu.Function(devices[1]["socket"]["path"]).read64(vfu.BAR0, 0x20)
+			assert (wqcap & 0xffff, wqcap >> 16 & 0xff) == (32, 3), hex(wqcap)
+		state = json.loads(tool.run("inspect", "--json", d).stdout)
+		assert [vm["vm"] for vm in state["vms"]] == [0, 1] and state["pasid_quota"] == 9
+		shared, = state["shared_devices"]
+		assert (shared["host_requester"], shared["engines"]) == ("00:07.0", 3)
+		assert len({f["default_pasid"] for f in shared["functions"]}) == 2
+		assert [(b["vm"], b["guest_pasid"]) for b in shared["binds"]] == [(0, None), (1, None)]
+		text = tool.run("inspect", d).stdout
+		for said in ("2 VMs on one host", "Shared device 00:07.0, dsa, 3 engines",
+			     "VM 1   requests without PASID"):
+			assert said in text, text
+		assert "a part of       00:07.0" in tool.run("inspect", d + "/vm1").stdout
+		status, err = r.end(signal.SIGTERM)
+		assert (status, err) == (0, ""), (status, err)
+		assert sorted(os.listdir(d)) == ["vm0", "vm1"]
+		assert os.listdir(d + "/vm0") == os.listdir(d + "/vm1") == []
+
+
+def a_fleet_prints_the_arguments_of_each():
+	with tool.Running("serve", "--vms", "2", "--shared-device", "dsa") as r:
+		text = r.until("# What they share")
+		text += r.until("\n") if not text.endswith("\n") else ""
+		assert text.count("qemu-system-x86_64 ") == 2
+		assert "# VM 0\n" in text and "# VM 1\n" in text
+		d = text.split("# inspect: viommu inspect ")[1].split("/vm0/")[0]
+		assert os.path.isdir(d + "/vm1")
+		r.end(signal.SIGTERM)
+		assert not os.path.exists(d)
+
+
+def the_end_of_a_vm_leaves_the_others():
+	with tool.folder() as d, _serve(d, "--vms", "2", "--shared-device", "dsa") as r:
+		r.until("# What they share")
+		units = [vfu.Function("%s/vm%d/iommu.sock" % (d, n)) for n in (0, 1)]
+		parts = [vfu.Function("%s/vm%d/dsa0.sock" % (d, n)) for n in (0, 1)]
+		for unit in units:
+			unit.place(0xfebe0000)
+			unit.write64(vfu.BAR0, 0x20, 0x12000)	# RTADDR
+		parts[1].write32(vfu.BAR0, 0x500, 4)		# WQCFG, size
+		units[0].close()
+		parts[0].close()
+		# Served after the end of the first VM was seen.
+		assert vfu.Function(d + "/vm0/iommu.sock").read64(vfu.BAR0, 0x20) == 0
+		assert units[1].read64(vfu.BAR0, 0x20) == 0x12000
+		assert parts[1].read32(vfu.BAR0, 0x500) == 4
 
 
 def it_gives_up_what_it_could_do():
@@ -245,6 +385,14 @@ def bad_usage_is_one_clear_line():
 			(["--unit", "00.0"], "DD.F"),
 			(["--pasids"], "--pasids needs a value"),
 			(["--pasids", "mine"], ["mine", "identity or host"]),
+			(["--pasid-range"], "--pasid-range needs a value"),
+			(["--pasid-range", "7"], ["--pasid-range 7", "FIRST-LAST"]),
+			(["--pasid-range", "-7"], "FIRST-LAST"),
+			(["--pasid-range", "5-"], "FIRST-LAST"),
+			(["--pasid-range", "1-2-3"], "FIRST-LAST"),
+			(["--pasid-range", "0-5"], "within 1 to 0xfffff"),
+			(["--pasid-range", "6-5"], "within 1 to 0xfffff"),
+			(["--pasid-range", "1-0x100000"], "within 1 to 0xfffff"),
 			(["--virtual-commands"], "--virtual-commands needs a value"),
 			(["--virtual-commands", "newer"], ["newer", "new or old"]),
 			(["--virtual-commands", "new", "--pasids", "host"], "the host's"),
@@ -268,11 +416,28 @@ def bad_usage_is_one_clear_line():
 			(["--device", "dsa,entries=1025"], "1 to 1024"),
 			(["--device", "dsa,colour=red"], "colour"),
 			(["--device", "dsa,fast"], "fast"),
+			(["--device", "dsa,port=5"], ["port=5", "DD.F"]),
+			(["--device", "dsa,slot=05.0,port=06.0"], ["slot=", "port="]),
 			(["--device", "dsa,"], "none of"),
+			(["--pasid-quota"], "--pasid-quota needs a value"),
+			(["--pasid-quota", "0"], "1 to 1048575"),
+			(["--vms"], "--vms needs a value"),
+			(["--vms", "17"], "1 to 16"),
+			(["--vms", "2", "--pasids", "identity"], ["identity", "one VM alone"]),
+			(["--shared-device"], "--shared-device needs a value"),
+			(["--shared-device", "gpu"], ["gpu", "dsa"]),
+			(["--shared-device", "dsa,groups=1"], ["groups", "queues="]),
+			(["--shared-device", "dsa,queues=65"], "1 to 64"),
+			(["--shared-device", "dsa,engines=17"], "1 to 16"),
+			(["--shared-device", "dsa,entries=0"], "1 to 1024"),
+			(["--shared-device", "dsa,slot=5"], "DD.F"),
+			(["--shared-device", "dsa,fast"], "fast"),
+			(["--vms", "5", "--shared-device", "dsa"], "5 VMs"),
 			(["--bogus"], "--bogus"),
 			(["more"], "more")):
 		tool.one_line("serve", words, said)
 	tool.one_line("serve", ["--device", "dsa"] * 17, "16 at most")
+	tool.one_line("serve", ["--shared-device", "dsa"] * 5, "4 at most")
 
 
 def what_cannot_start_is_one_clear_line():
@@ -281,6 +446,9 @@ def what_cannot_start_is_one_clear_line():
 				(["--device", "dsa,slot=05.0", "--device", "dsa,slot=05.0"],
 				 ["05.0", "taken"]),
 				(["--device", "dsa,slot=04.0"], ["04.0", "taken"]),
+				(["--device", "dsa,port=04.0"], ["04.0", "taken"]),
+				(["--device", "dsa,slot=05.0", "--device", "dsa,port=05.0"],
+				 ["05.0", "taken"]),
 				(["--dir", d + "/not/there"], "not/there"),
 				(["--dir", d + "/" + "x" * 200], "x" * 200)):
 			words = words if "--dir" in words else ["--dir", d, *words]

@@ -114,6 +114,27 @@ static void what_is_smaller_says_so(void **state)
 	guest_close(&g);
 }
 
+static void with_msi_it_is_another_function(void **state)
+{
+	struct guest_config c = { .dsa = { .queues = 3, .msi = 1 } };
+	const struct viommu_pci_config *pc;
+	struct guest g;
+
+	(void)state;
+	guest_open(&g, &c);
+	pc = viommu_pci_config(g.pci);
+	assert_int_equal(pc->vendor, 0x1af4);
+	assert_int_equal(pc->device, 0x10f1);
+	assert_int_equal(pc->msix_vectors, 0);
+	assert_int_equal(pc->msi_vectors, 4); /* its own, and a queue's each */
+	assert_int_equal(guest_capability(&g, 0x11), 0);
+	guest_close(&g);
+	c.dsa.queues = 4;
+	guest_open(&g, &c);
+	assert_int_equal(viommu_pci_config(g.pci)->msi_vectors, 8);
+	guest_close(&g);
+}
+
 static void configurations_out_of_range_are_refused(void **state)
 {
 	const struct viommu_dsa_config bad[] = {
@@ -127,6 +148,8 @@ static void configurations_out_of_range_are_refused(void **state)
 		{ .size = sizeof(bad[0]), .max_batch_lg2 = 11 },
 		{ .size = sizeof(bad[0]), .entries = 1025 },
 		{ .size = sizeof(bad[0]), .no_pri = 2 },
+		{ .size = sizeof(bad[0]), .msi = 2 },
+		{ .size = sizeof(bad[0]), .reserved = 1 },
 	};
 	struct viommu_dsa *dsa;
 	unsigned int i;
@@ -1143,6 +1166,7 @@ static void stats_count(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(registers_after_power_on_are_those_that_drivers_know),
 	cmocka_unit_test(what_is_smaller_says_so),
+	cmocka_unit_test(with_msi_it_is_another_function),
 	cmocka_unit_test(configurations_out_of_range_are_refused),
 	cmocka_unit_test(it_is_made_whole_or_not_at_all),
 	cmocka_unit_test(locked_fields_keep_their_value_silently),

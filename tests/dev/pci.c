@@ -453,6 +453,43 @@ static void firmware_pins_bar_0_by_writing_its_address(void **state)
 	toy_close(&t);
 }
 
+/* ---- Vendor-specific capability -------------------------------------------------------------- */
+
+static void what_a_guest_writes_for_the_function_itself_is_told(void **state)
+{
+	struct viommu_pci_config c;
+	unsigned int controls;
+	struct toy t;
+
+	(void)state;
+	memset(&t, 0, sizeof(t));
+	c = toy_config(&t);
+	c.flags |= VIOMMU_PCI_HAS_VENDOR;
+	toy_open(&t, &c);
+	assert_int_equal(cfg_read(&t, VIOMMU_PCI_VENDOR_AT - 4, 4), 0x000c0009);
+	assert_int_equal(cfg_read(&t, VIOMMU_PCI_VENDOR_AT, 4), 0);
+	cfg_write(&t, VIOMMU_PCI_VENDOR_AT, 1, 0x12);
+	assert_int_equal(t.controls, 1);
+	assert_int_equal(t.changed, VIOMMU_PCI_VENDOR);
+	cfg_write(&t, VIOMMU_PCI_VENDOR_AT + VIOMMU_PCI_VENDOR_BYTES - 1, 1, 0x34);
+	assert_int_equal(t.controls, 2);
+	assert_int_equal(cfg_read(&t, VIOMMU_PCI_VENDOR_AT, 4), 0x12);
+	assert_int_equal(cfg_read(&t, VIOMMU_PCI_VENDOR_AT + 4, 4), 0x34000000);
+	/* Its header is read-only, and what is beyond is not there. */
+	controls = t.controls;
+	cfg_write(&t, VIOMMU_PCI_VENDOR_AT - 4, 4, 0xffffffff);
+	cfg_write(&t, VIOMMU_PCI_VENDOR_AT + VIOMMU_PCI_VENDOR_BYTES, 4, 0xffffffff);
+	assert_int_equal(cfg_read(&t, VIOMMU_PCI_VENDOR_AT - 4, 4), 0x000c0009);
+	assert_int_equal(cfg_read(&t, VIOMMU_PCI_VENDOR_AT + VIOMMU_PCI_VENDOR_BYTES, 4), 0);
+	assert_int_equal(t.controls, controls);
+	/* It is no switch: nothing is on. */
+	assert_int_equal(viommu_pci_enabled(t.pci), 0);
+	viommu_pci_reset(t.pci);
+	assert_int_equal(cfg_read(&t, VIOMMU_PCI_VENDOR_AT, 4), 0);
+	assert_int_equal(t.controls, controls);
+	toy_close(&t);
+}
+
 /* ---- BARs ------------------------------------------------------------------------------------ */
 
 static void bar_accesses_reach_the_model_whole_or_are_refused(void **state)
@@ -998,6 +1035,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(pasid_needs_its_control_and_goes_through_the_boards_conversion),
 	cmocka_unit_test(sleeping_in_d3hot_is_as_bus_mastering_off_and_keeps_its_state),
 	cmocka_unit_test(firmware_pins_bar_0_by_writing_its_address),
+	cmocka_unit_test(what_a_guest_writes_for_the_function_itself_is_told),
 	cmocka_unit_test(bar_accesses_reach_the_model_whole_or_are_refused),
 	cmocka_unit_test(a_model_without_callbacks_reads_as_zero),
 	cmocka_unit_test(vectors_are_sent_only_while_enabled_and_bus_master),

@@ -406,6 +406,44 @@ static void atomics_are_recorded_as_such(void **state)
 	gw_close(&f.w);
 }
 
+/*
+ * VTD-FREC-02, VTD-FREC-03: whatever a device with ATS does, what the unit had of it is a
+ * translation request, which knows no atomics.
+ */
+static void accesses_of_a_device_with_ats_are_recorded_as_translation_requests(void **state)
+{
+	const uint32_t flags = VIOMMU_DMA_ATS | VIOMMU_DMA_NO_PRI;
+	uint64_t rec[2], word = 0;
+	unsigned int i;
+	struct fw f;
+
+	(void)state;
+	fw_open(&f, NULL);
+	pe_reserved(&f);
+	assert_int_equal(viommu_dma_read(f.w.dma, f.w.dev[0], P_FS, GW_VA, &word, 8, flags, NULL),
+			 VIOMMU_FAULTED);
+	assert_int_equal(viommu_dma_write(f.w.dma, f.w.dev[0], P_FS, GW_VA, &word, 8, flags, NULL),
+			 VIOMMU_FAULTED);
+	assert_int_equal(viommu_dma_atomic(f.w.dma, f.w.dev[0], P_FS, GW_VA, 8,
+					   VIOMMU_ATOMIC_FETCH_ADD, 0, 0, flags, &word, NULL),
+			 VIOMMU_FAULTED);
+	for (i = 0; i < 3; i++) {
+		record(&f.w, i, rec);
+		assert_int_equal(VTD_GET(rec, VTD_FRCD_FR), VTD_FR_PE_RSVD);
+		assert_int_equal(VTD_GET(rec, VTD_FRCD_AT), VTD_AT_TRANSLATION);
+		assert_int_equal(VTD_GET(rec, VTD_FRCD_T1), i == 0);
+		assert_int_equal(VTD_GET(rec, VTD_FRCD_T2), 0);
+	}
+	/* Without an error for the device there is still no record. */
+	pe(&f, P_FS)[3] = 0;
+	fs_absent(&f);
+	assert_int_equal(viommu_dma_read(f.w.dma, f.w.dev[0], P_FS, GW_VA, &word, 8, flags, NULL),
+			 VIOMMU_FAULTED);
+	record(&f.w, 3, rec);
+	assert_int_equal(VTD_GET(rec, VTD_FRCD_F), 0);
+	gw_close(&f.w);
+}
+
 /* The width of PASIDs, and execute requests on a newer unit. */
 static void capabilities_and_version_give_their_reasons(void **state)
 {
@@ -701,6 +739,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(legacy_reasons_come_out_in_legacy_words),
 	cmocka_unit_test(translation_requests_are_recorded_only_if_they_end_in_an_error),
 	cmocka_unit_test(atomics_are_recorded_as_such),
+	cmocka_unit_test(accesses_of_a_device_with_ats_are_recorded_as_translation_requests),
 	cmocka_unit_test(capabilities_and_version_give_their_reasons),
 	cmocka_unit_test(records_fill_in_turn_and_overflow),
 	cmocka_unit_test(the_index_returns_to_0_when_translation_goes_off),

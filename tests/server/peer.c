@@ -208,7 +208,11 @@ static int toy_new(struct rig *rig, struct toy *toy, const struct rig_config *co
 	toy->rig = rig;
 	snprintf(name, sizeof(name), "%u.sock", n);
 	rig_path(rig, name, toy->path, sizeof(toy->path));
+	f.engines = rig->engines;
+	f.vm = config->vms ? toy : NULL;
 	err = viommu_pci_new(&pc, &toy->pci, NULL);
+	if (!err && rig->engines)
+		err = viommu_pci_engines_add(rig->engines, toy->pci);
 	if (!err && rig->host) {
 		err = viommu_device_new(rig->host, &dc, &toy->dev);
 		if (!err) {
@@ -232,8 +236,11 @@ int rig_try(struct rig *rig, const struct rig_config *config)
 	if (!config)
 		config = &plain;
 	memset(rig, 0, sizeof(*rig));
-	snprintf(rig->dir, sizeof(rig->dir), "/tmp/viommu-server-XXXXXX");
-	assert_non_null(mkdtemp(rig->dir));
+	snprintf(rig->dir, sizeof(rig->dir), "%s",
+		 config->heir_of ? config->heir_of->dir : "/tmp/viommu-server-XXXXXX");
+	rig->no_dir = config->heir_of;
+	if (!rig->no_dir)
+		assert_non_null(mkdtemp(rig->dir));
 	sc = config->server;
 	sc.size = sizeof(sc);
 	sc.ctx = rig;
@@ -248,6 +255,8 @@ int rig_try(struct rig *rig, const struct rig_config *config)
 		if (!err)
 			err = viommu_domain_new(rig->host, rig->mem, NULL, &rig->domain);
 	}
+	if (!err && config->engines)
+		err = viommu_pci_engines_new(config->engines, rig->ports, &rig->engines);
 	for (i = 0; i < rig->ports && !err; i++)
 		err = toy_new(rig, &rig->toy[i], config, i);
 	if (err)
@@ -266,14 +275,24 @@ void rig_close(struct rig *rig)
 
 	viommu_server_free(rig->server);
 	for (i = 0; i < RIG_PORTS; i++) {
+		if (rig->toy[i].pci && rig->engines)
+			viommu_pci_engines_remove(rig->engines, rig->toy[i].pci);
 		if (rig->toy[i].pci)
 			viommu_pci_attach(rig->toy[i].pci, NULL, NULL, NULL);
 		viommu_pci_free(rig->toy[i].pci);
 	}
+	viommu_pci_engines_free(rig->engines);
 	viommu_host_free(rig->host);
 	viommu_mem_free(rig->mem);
 	/* Every socket is gone, or this fails. */
-	assert_int_equal(rmdir(rig->dir), 0);
+	if (!rig->no_dir)
+		assert_int_equal(rmdir(rig->dir), 0);
+}
+
+void rig_inherit(struct rig *rig, struct rig *from)
+{
+	rig->no_dir = false;
+	from->no_dir = true;
 }
 
 void rig_step(struct rig *rig)

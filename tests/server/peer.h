@@ -54,16 +54,22 @@ struct toy {
 struct rig_config {
 	unsigned int ports;   /* 0 = 1 */
 	unsigned int workers; /* of each function; then it has a host, too */
+	unsigned int engines; /* that all functions share instead */
+	bool vms;             /* each function is a VM of its own, though not its memory */
 	bool no_mem;
 	struct viommu_server_config server;
+	/* Takes the place of that rig: its folder, which becomes ours by rig_inherit(). */
+	const struct rig *heir_of;
 };
 
 struct rig {
 	char dir[32];
+	bool no_dir; /* the folder is another rig's */
 	struct viommu_server *server;
 	struct viommu_mem *mem;
 	struct viommu_host *host;
 	struct viommu_domain *domain;
+	struct viommu_pci_engines *engines;
 	unsigned int ports;
 	struct toy toy[RIG_PORTS];
 	unsigned int ticks;
@@ -96,6 +102,8 @@ struct message {
 int rig_try(struct rig *rig, const struct rig_config *config);
 void rig_open(struct rig *rig, const struct rig_config *config);
 void rig_close(struct rig *rig);
+/* The folder is this one's now. */
+void rig_inherit(struct rig *rig, struct rig *from);
 /* One round of the loop that does not wait. */
 void rig_step(struct rig *rig);
 /* Rounds until nothing is left to do. */

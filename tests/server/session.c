@@ -664,6 +664,33 @@ static void maps_of_a_second_function_are_taken_and_forgotten(void **state)
 	close(fd);
 }
 
+/* With several VMs on a host the end of one is nothing to the functions of the others. */
+static void the_end_of_a_vm_is_the_end_of_its_own_functions(void **state)
+{
+	struct peer peer[3];
+	unsigned int vms, i;
+	struct rig rig;
+
+	(void)state;
+	for (vms = 0; vms < 2; vms++) {
+		rig_open(&rig, &(struct rig_config){ .ports = 3, .workers = 1, .vms = vms });
+		for (i = 0; i < 3; i++) {
+			peer_open(&peer[i], &rig, i);
+			assert_int_equal(peer_version(&peer[i], NULL), 0);
+		}
+		peer_close(&peer[0]); /* the one that fills the memory */
+		for (i = 1; i < 3; i++) {
+			assert_int_equal(rig.toy[i].resets, vms ? 0 : 2);
+			if (vms)
+				assert_int_equal(peer_write64(&peer[i], TOY_PATTERN, 1), 0);
+			else
+				assert_true(peer_is_closed(&peer[i]));
+			peer_close(&peer[i]);
+		}
+		rig_close(&rig);
+	}
+}
+
 static void many_maps_stay_sorted(void **state)
 {
 	enum {
@@ -689,7 +716,10 @@ static void many_maps_stay_sorted(void **state)
 		uint64_t addr = order[i] * 0x1000;
 
 		assert_int_equal(viommu__maps_prepare(&maps, addr, addr + 0xfff, &at), 0);
-		viommu__maps_insert(&maps, at, (struct viommu__map){ addr, addr + 0xfff, false });
+		viommu__maps_insert(&maps, at,
+				    (struct viommu__map){ .addr = addr,
+							  .last = addr + 0xfff,
+							  .file = MAPS_NO_FILE });
 		assert_int_equal(viommu__maps_prepare(&maps, addr, addr, &at), -EEXIST);
 		for (j = 1; j < maps.nr; j++)
 			assert_true(maps.map[j - 1].last < maps.map[j].addr);
@@ -797,6 +827,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_message_is_a_dma_write_without_reply),
 	cmocka_unit_test(maps_are_regions_of_the_memory),
 	cmocka_unit_test(maps_of_a_second_function_are_taken_and_forgotten),
+	cmocka_unit_test(the_end_of_a_vm_is_the_end_of_its_own_functions),
 	cmocka_unit_test(many_maps_stay_sorted),
 	cmocka_unit_test(a_server_that_ends_ends_its_clients),
 	cmocka_unit_test(a_function_without_workers_runs_in_bounded_turns),

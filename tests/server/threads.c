@@ -93,6 +93,65 @@ static void work_wakes_workers_and_interrupts_come(void **state)
 	close(fds[1]);
 }
 
+/* Two functions that three threads work for; one client goes, and its function with it. */
+static void threads_of_shared_engines_work_for_all(void **state)
+{
+	int fds[2][2], memfd = memory_fd(0x10000);
+	struct viommu_server_stats stats = { .size = sizeof(stats) };
+	unsigned int i, round, pieces;
+	struct peer peer[2];
+	pthread_t thread;
+	struct rig rig;
+	uint64_t got;
+
+	(void)state;
+	rig_open(&rig, &(struct rig_config){ .ports = 2, .workers = 2, .engines = 3, .vms = true });
+	viommu_server_stats(rig.server, &stats);
+	assert_int_equal(stats.workers, 0);
+	thread = start(&rig);
+	for (i = 0; i < 2; i++) {
+		fds[i][0] = event_fd();
+		fds[i][1] = event_fd();
+		dial(&peer[i], &rig, i);
+		assert_int_equal(peer_version(&peer[i], NULL), 0);
+		if (!i)
+			assert_int_equal(peer_map(&peer[i], 0, 0x10000, 3, memfd, 0), 0);
+		peer_enable(&peer[i]);
+		peer_msix(&peer[i], fds[i], 2);
+	}
+	for (round = 0; round < test_scale(200); round++) {
+		pieces = 1 + round % 5;
+		for (i = 0; i < 2; i++)
+			assert_int_equal(peer_write64(&peer[i], TOY_WORK, pieces), 0);
+		for (i = 0; i < 2; i++) {
+			for (got = 0; got < pieces;)
+				got += event_wait(fds[i][1]);
+			assert_int_equal(got, pieces);
+		}
+		/* The second client goes and comes, with work left. */
+		if (round % 16 == 15) {
+			assert_int_equal(peer_write64(&peer[1], TOY_WORK, 1000), 0);
+			close(peer[1].fd);
+			dial_again(&peer[1], &rig, 1);
+			peer_enable(&peer[1]);
+			event_take(fds[1][1]);
+			peer_msix(&peer[1], fds[1], 2);
+			event_take(fds[1][1]);
+		}
+	}
+	for (i = 0; i < 2; i++)
+		close(peer[i].fd);
+	stop(&rig, thread);
+	viommu_server_stats(rig.server, &stats);
+	assert_int_equal(stats.workers, 3);
+	rig_close(&rig);
+	for (i = 0; i < 2; i++) {
+		close(fds[i][0]);
+		close(fds[i][1]);
+	}
+	close(memfd);
+}
+
 static void memory_goes_and_comes_under_dma(void **state)
 {
 	int fds[2] = { event_fd(), event_fd() }, memfd = memory_fd(0x10000);
@@ -286,6 +345,7 @@ static void a_client_that_left_does_not_kill_by_sigpipe(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(work_wakes_workers_and_interrupts_come),
+	cmocka_unit_test(threads_of_shared_engines_work_for_all),
 	cmocka_unit_test(memory_goes_and_comes_under_dma),
 	cmocka_unit_test(a_client_dies_with_work_in_flight),
 	cmocka_unit_test(messages_of_threads_and_replies_do_not_mix),

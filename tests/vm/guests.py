@@ -21,6 +21,10 @@ KERNELS = {
 	"6.12": ("kernel-6.12", "kernel-6.12"),
 	"6.1": ("kernel-6.1", "kernel-6.1"),
 }
+# Those of scripts/vm-kernel.py have no modules.
+BUILT = ("vcmd", "host")
+# Those that know setcpuid=.
+MODERN = ("newest", "host")
 UNIT_CLASS, ENDPOINT_CLASS = "0x080600", "0x088000"
 
 # What Debian's test runner calls; busybox is all of them.
@@ -59,17 +63,21 @@ class Setup:
 	"""A kernel and an initramfs for it."""
 
 	def __init__(self, args, folder, kernel="newest", modules=("idxd",), accel=False):
-		names = KERNELS[kernel]
+		names = KERNELS.get(kernel, ())
 		things = vmlib.fetch(args.fetch, "qemu", *names, *(["guest"] if accel else []))
+		image = vmlib.Initramfs().program("init", args.guest)
+		if kernel in BUILT:
+			built = vmlib.built_kernel(args.fetch, kernel)
+			self.vmlinuz, version = built["bzImage"], built["version"]
+		else:
+			self.vmlinuz, version = (things[names[0]][key]
+						 for key in ("vmlinuz", "version"))
+			image.modules(things[names[1]]["modules"], *modules)
 		self.folder = folder
 		self.kernel = kernel
 		self.qemu = things["qemu"]["qemu-system-x86_64"]
-		self.vmlinuz = things[names[0]]["vmlinuz"]
-		self.about = "QEMU %s, Linux %s" % (things["qemu"]["version"],
-						    things[names[0]]["version"])
+		self.about = "QEMU %s, Linux %s" % (things["qemu"]["version"], version)
 		self.initrd = os.path.join(folder, "initramfs-%s" % kernel)
-		image = vmlib.Initramfs().program("init", args.guest)
-		image.modules(things[names[1]]["modules"], *modules)
 		if accel:
 			self.add_accel(image, args, things["guest"]["root"])
 		image.write(self.initrd)
@@ -108,7 +116,7 @@ class Setup:
 
 	def boot(self, server, **more):
 		return vmlib.Guest(self.qemu, self.vmlinuz, self.initrd, server=server,
-				   modern=self.kernel == "newest", **more)
+				   modern=self.kernel in MODERN, **more)
 
 
 def devices(probe):

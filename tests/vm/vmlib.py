@@ -60,8 +60,9 @@ class Tap:
 
 
 def load(script):
-	"""scripts/vm-fetch.py as a module; its name is no identifier, so import cannot find it."""
-	spec = importlib.util.spec_from_file_location("vm_fetch", script)
+	"""A script as a module, such as vm-fetch.py; its name is no identifier, so import fails."""
+	name = os.path.basename(script)[:-len(".py")].replace("-", "_")
+	spec = importlib.util.spec_from_file_location(name, script)
 	module = importlib.util.module_from_spec(spec)
 	spec.loader.exec_module(module)
 	return module
@@ -82,6 +83,16 @@ def fetch(script, *things):
 		found[thing] = {k: os.path.join(where, v) for k, v in record["files"].items()}
 		found[thing]["version"] = record["version"]
 	return found
+
+
+def built_kernel(fetch_script, name):
+	"""Runs vm-kernel (instant when it is built already); returns what its build() says of it."""
+	module = load(os.path.join(os.path.dirname(fetch_script), "vm-kernel.py"))
+	try:
+		with contextlib.redirect_stdout(sys.stderr):
+			return module.build(module.vm_fetch.default_dir(), [name])[name]
+	except module.Failure as failure:
+		raise Trouble("vm-kernel: %s" % failure) from None
 
 
 def readable(fd, seconds):
@@ -250,6 +261,7 @@ class Machine:
 		self.monitor_end, self.monitor_other = socket.socketpair()
 		self.console = b""
 		self.replies = b""
+		self.events = []		# of the monitor, that nobody waited for yet
 		# A file: nobody empties a pipe while the guest runs.
 		self.said = tempfile.TemporaryFile()
 
@@ -324,8 +336,23 @@ class Machine:
 			answer = self.reply(seconds)
 			if "return" in answer:
 				return answer["return"]
+			if "event" in answer:
+				self.events.append(answer)
 			if "error" in answer:
 				raise self.trouble("monitor: %s: %s" % (name, answer["error"]["desc"]))
+
+	def wait_event(self, name, seconds, **data):
+		"""The monitor's next event of this name whose data has these; what came before is dropped."""
+		deadline = time.monotonic() + seconds
+		while True:
+			while self.events:
+				event = self.events.pop(0)
+				if event["event"] == name and \
+				   data.items() <= event.get("data", {}).items():
+					return event
+			answer = self.reply(max(deadline - time.monotonic(), 0))
+			if "event" in answer:
+				self.events.append(answer)
 
 	def human(self, line):
 		"""A command of the monitor for people; returns its text."""
@@ -351,12 +378,15 @@ class Server:
 			self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL,
 							stdout=subprocess.PIPE, stderr=log)
 		try:
-			said = json.loads(self.first_line())
-			self.qemu_args, self.control = said["qemu_args"], said["control"]
+			self.learn(json.loads(self.first_line()))
 		except (Trouble, ValueError, KeyError) as trouble:
 			self.kill()
 			raise Trouble("viommu serve printed no arguments for QEMU: %s\n%s"
 				      % (trouble, self.log())) from None
+
+	def learn(self, said):
+		self.qemu_args, self.control = said["qemu_args"], said["control"]
+		self.plug = said["plug"]
 
 	def first_line(self):
 		deadline = time.monotonic() + self.START_SECONDS
@@ -412,6 +442,29 @@ class Server:
 
 	def __exit__(self, *_):
 		self.kill()
+
+
+class Fleet(Server):
+	"""`viommu serve` for several guests; .vms are what Server is for one, but for its process."""
+
+	class Vm:
+		def __init__(self, fleet, said):
+			self.fleet = fleet
+			self.qemu_args, self.control = said["qemu_args"], said["control"]
+
+		def standing(self):
+			return Server.standing(self)
+
+		@property
+		def argv(self):
+			return self.fleet.argv
+
+		def log(self):
+			return self.fleet.log()
+
+	def learn(self, said):
+		self.control = said["control"]
+		self.vms = [self.Vm(self, vm) for vm in said["vms"]]
 
 
 class Answer:

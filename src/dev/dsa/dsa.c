@@ -105,13 +105,8 @@ static int dsa_run(void *ctx, struct viommu_dma *dma)
 
 /* ---- Its life -------------------------------------------------------------------------------- */
 
-static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *config)
+static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *c)
 {
-	const struct viommu_dsa_config none = { .size = sizeof(none) };
-	const struct viommu_dsa_config *c = config ? config : &none;
-
-	if (c->size != sizeof(*c))
-		return -EINVAL;
 	dsa->queues = c->queues ? c->queues : VIOMMU_DSA_MAX_QUEUES;
 	dsa->groups = c->groups ? c->groups : VIOMMU_DSA_MAX_GROUPS;
 	dsa->engines = c->engines ? c->engines : VIOMMU_DSA_MAX_ENGINES;
@@ -119,27 +114,31 @@ static int configure(struct viommu_dsa *dsa, const struct viommu_dsa_config *con
 	dsa->batch_lg2 = c->max_batch_lg2 ? c->max_batch_lg2 : 10;
 	dsa->entries_nr = c->entries ? c->entries : 128;
 	dsa->no_pri = c->no_pri;
+	dsa->msi = c->msi;
 	if (dsa->queues > VIOMMU_DSA_MAX_QUEUES || dsa->groups > VIOMMU_DSA_MAX_GROUPS ||
 	    dsa->engines > VIOMMU_DSA_MAX_ENGINES || dsa->transfer_lg2 < 21 ||
 	    dsa->transfer_lg2 > 31 || dsa->batch_lg2 < 5 || dsa->batch_lg2 > 10 ||
-	    dsa->entries_nr > 1024 || c->no_pri > 1)
+	    dsa->entries_nr > 1024 || c->no_pri > 1 || c->msi > 1 || c->reserved)
 		return -EINVAL;
 	return 0;
 }
 
-static int make_pci(struct viommu_dsa *dsa)
+static int make_pci(struct viommu_dsa *dsa, bool part)
 {
+	/* Of a part as large as of the whole: firmware then places each VM's BARs alike. */
+	uint64_t room = part ? VIOMMU_DSA_MAX_QUEUES : dsa->queues;
+
 	struct viommu_pci_config pc = {
 		.size = sizeof(pc),
-		.vendor = 0x8086,
-		.device = 0x0b25,
+		.vendor = dsa->msi ? 0x1af4 : 0x8086,
+		.device = dsa->msi ? 0x10f1 : 0x0b25,
 		.subsystem_vendor = 0x8086,
 		.class_code = 0x088000,
 		.flags = VIOMMU_PCI_HAS_ATS | VIOMMU_PCI_HAS_PASID | VIOMMU_PCI_HAS_FLR |
 			 VIOMMU_PCI_HAS_PM,
 		.bar = { { .bytes = DSA_BAR0_BYTES,
 			   .flags = VIOMMU_PCI_BAR_64 | VIOMMU_PCI_BAR_PREFETCH } },
-		.msix_vectors = (uint16_t)dsa_vectors(dsa),
+		.msix_vectors = dsa->msi ? 0 : (uint16_t)dsa_vectors(dsa),
 		.msix_table = DSA_MSIX_TABLE,
 		.msix_pba = DSA_MSIX_PBA,
 		.workers = dsa->engines,
@@ -157,7 +156,10 @@ static int make_pci(struct viommu_dsa *dsa)
 
 	if (!dsa->no_pri)
 		pc.flags |= VIOMMU_PCI_HAS_PRI;
-	while (portals < (uint64_t)dsa->queues << DSA_PORTAL_LG2)
+	/* As a power of two. */
+	for (pc.msi_vectors = dsa->msi; pc.msi_vectors && pc.msi_vectors < dsa_vectors(dsa);)
+		pc.msi_vectors = (uint8_t)(pc.msi_vectors * 2);
+	while (portals < room << DSA_PORTAL_LG2)
 		portals *= 2;
 	pc.bar[2].bytes = portals;
 	pc.bar[2].flags = VIOMMU_PCI_BAR_64 | VIOMMU_PCI_BAR_PREFETCH;
@@ -196,10 +198,17 @@ static void make_tables(struct dsa_tables *t)
 
 int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **out)
 {
+	struct viommu_dsa_config c = { .size = sizeof(c) };
 	struct viommu_dsa *dsa;
 	int err;
 
 	*out = NULL;
+	if (config && config->size != sizeof(c))
+		return -EINVAL;
+	if (config)
+		c = *config;
+	if (c.hw)
+		viommu__dsa_hw_share(c.hw, &c);
 	dsa = viommu__calloc(1, sizeof(*dsa));
 	if (!dsa)
 		return -ENOMEM;
@@ -208,7 +217,7 @@ int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **o
 		viommu__free(dsa);
 		return -err;
 	}
-	err = configure(dsa, config);
+	err = configure(dsa, &c);
 	if (err)
 		goto fail;
 	make_tables(&dsa->tables);
@@ -216,9 +225,13 @@ int viommu_dsa_new(const struct viommu_dsa_config *config, struct viommu_dsa **o
 	if (err)
 		goto fail;
 	viommu__dsa_regs_reset(dsa);
-	err = make_pci(dsa);
+	err = make_pci(dsa, c.hw);
 	if (err)
 		goto fail;
+	err = c.hw ? viommu__dsa_hw_take(c.hw, dsa) : 0;
+	if (err)
+		goto fail;
+	dsa->hw = c.hw;
 	*out = dsa;
 	return 0;
 
@@ -233,6 +246,8 @@ void viommu_dsa_free(struct viommu_dsa *dsa)
 
 	if (!dsa)
 		return;
+	if (dsa->hw)
+		viommu__dsa_hw_give(dsa->hw, dsa);
 	viommu_pci_free(dsa->pci);
 	for (i = 0; i < VIOMMU_DSA_MAX_ENGINES; i++)
 		for (k = 0; k < DSA_BUFFERS; k++)

@@ -192,10 +192,12 @@ struct dsa_tables {
 
 struct viommu_dsa {
 	struct viommu_pci *pci;
+	struct viommu_dsa_hw *hw; /* NULL: no part of one, or it has taken nothing of it yet */
 	unsigned int queues, groups, engines;
 	unsigned int transfer_lg2, batch_lg2;
 	unsigned int entries_nr;
 	bool no_pri;
+	bool msi;
 	struct dsa_tables tables; /* constant after construction */
 
 	pthread_mutex_t lock;
@@ -278,6 +280,14 @@ struct dsa_swerror {
 	uint64_t w[4];
 };
 void viommu__dsa_swerror(struct viommu_dsa *dsa, const struct dsa_swerror *e);
+
+/* ---- A part of an accelerator (hw.c) ---- */
+
+/* What the configuration leaves open. */
+void viommu__dsa_hw_share(const struct viommu_dsa_hw *hw, struct viommu_dsa_config *config);
+/* 0, -EINVAL, -ENOSPC. */
+int viommu__dsa_hw_take(struct viommu_dsa_hw *hw, const struct viommu_dsa *dsa);
+void viommu__dsa_hw_give(struct viommu_dsa_hw *hw, const struct viommu_dsa *dsa);
 
 /* ---- Commands (command.c), with the lock ---- */
 

@@ -17,6 +17,8 @@ enum dsa_opcode {
 	DSA_FILL = 4,
 	DSA_COMPARE = 5,
 	DSA_COMPARE_PATTERN = 6,
+	DSA_DUALCAST = 9,
+	DSA_CRC = 0x10,
 };
 
 enum dsa_flag {
@@ -33,11 +35,13 @@ enum dsa_status {
 	DSA_REQUEST_INVALID = 4,
 	DSA_BATCH_FAILED = 5,
 	DSA_BAD_OPCODE = 0x10,
+	DSA_RECORD_FAULT = 0x1a,
 	DSA_READ_ERROR = 0x20,
 	DSA_TRANSLATION_FAILED = 0x22,
 };
 
-#define DSA_STATUS_CODE 0x3f
+#define DSA_STATUS_CODE  0x3f
+#define DSA_STATUS_WRITE 0x80 /* the access that faulted was a write */
 
 struct dsa_descriptor {
 	uint32_t pasid;

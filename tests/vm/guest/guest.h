@@ -56,8 +56,9 @@ void wait_for_test(void);
 /* The sum of all processors' counts, of the lines of /proc/interrupts whose name has this in it. */
 unsigned long interrupts(const char *name);
 
-/* Milliseconds of a clock that only goes forward. */
+/* Milliseconds, microseconds of a clock that only goes forward. */
 uint64_t now_ms(void);
+uint64_t now_us(void);
 
 void *must_map(void *at, size_t size, int prot, int flags, int fd);
 
@@ -82,11 +83,31 @@ int command_processes(int argc, char **argv);
 int command_kill(int argc, char **argv);
 int command_storm(int argc, char **argv);
 int command_speed(int argc, char **argv);
+int command_steady(int argc, char **argv);
+int command_more(int argc, char **argv);
+int command_enough(int argc, char **argv);
 int command_accel(int argc, char **argv);
 int command_dsa_test(int argc, char **argv);
 int command_runner(int argc, char **argv);
 int command_vfio(int argc, char **argv);
 int command_tutorial(int argc, char **argv);
+int command_nested(int argc, char **argv);
 int command_preload(int argc, char **argv);
+int command_hold(int argc, char **argv);
+int command_ports(int argc, char **argv);
+int command_plugged(int argc, char **argv);
+int command_gone(int argc, char **argv);
+int command_unplug(int argc, char **argv);
+int command_rescan(int argc, char **argv);
+int command_given(int argc, char **argv);
+int command_exhaust(int argc, char **argv);
+int command_keep(int argc, char **argv);
+int command_sustain(int argc, char **argv);
+int command_refused(int argc, char **argv);
+int command_kept(int argc, char **argv);
+int command_rounds(int argc, char **argv);
+int command_hog(int argc, char **argv);
+int command_bound(int argc, char **argv);
+int command_wild(int argc, char **argv);
 
 #endif /* VIOMMU_GUEST_H */

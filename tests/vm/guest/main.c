@@ -172,6 +172,14 @@ uint64_t now_ms(void)
 	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
 }
 
+uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000ULL + t.tv_nsec / 1000;
+}
+
 void *must_map(void *at, size_t size, int prot, int flags, int fd)
 {
 	void *p = mmap(at, size, prot, flags, fd, 0);
@@ -317,7 +325,17 @@ static const struct {
 	{ "speed", command_speed },       { "accel", command_accel },
 	{ "dsa_test", command_dsa_test }, { "runner", command_runner },
 	{ "vfio", command_vfio },         { "preload", command_preload },
-	{ "tutorial", command_tutorial },
+	{ "tutorial", command_tutorial }, { "ports", command_ports },
+	{ "plugged", command_plugged },   { "gone", command_gone },
+	{ "unplug", command_unplug },     { "rescan", command_rescan },
+	{ "nested", command_nested },     { "given", command_given },
+	{ "exhaust", command_exhaust },   { "refused", command_refused },
+	{ "keep", command_keep },         { "sustain", command_sustain },
+	{ "steady", command_steady },     { "hold", command_hold },
+	{ "kept", command_kept },         { "rounds", command_rounds },
+	{ "hog", command_hog },           { "bound", command_bound },
+	{ "wild", command_wild },         { "more", command_more },
+	{ "enough", command_enough },
 };
 
 /* A process of its own; with "&" as the last word nobody waits for it. */

@@ -156,6 +156,16 @@ static bool has_any(const char *text, const char *const *words)
 	return false;
 }
 
+/* "<6>[    1.234567] text", or "<6>text" of a kernel that keeps no times. */
+static char *message(char *line)
+{
+	char *text = line[0] == '<' ? strchr(line, '>') : NULL, *end;
+
+	text = text ? text + 1 : line;
+	end = text[0] == '[' ? strstr(text, "] ") : NULL;
+	return end ? end + 2 : text;
+}
+
 static void say_dmesg(void)
 {
 	static const char *const subjects[] = { "DMAR", "iommu", "IOMMU", "idxd",
@@ -172,10 +182,8 @@ static void say_dmesg(void)
 		give_up("the kernel's log");
 	log[n] = 0;
 	for (line = strtok_r(log, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		/* "<6>[    1.234567] text" */
-		char *text = strstr(line, "] ");
+		char *text = message(line);
 
-		text = text ? text + 2 : line;
 		/*
 		 * Two processors of an emulator on a busy machine are not in step; that is no news.
 		 */

@@ -132,7 +132,10 @@ int command_config(int argc, char **argv)
 		error = put_queue(i, "group_id", "0") ?: put_queue(i, "mode", "dedicated") ?:
 			put_queue(i, "size", size) ?: put_queue(i, "priority", "10") ?:
 			put_queue(i, "block_on_fault", block) ?: put_queue(i, "type", "user") ?:
-			put_queue(i, "name", text) ?: put_queue(i, "driver_name", "user");
+			put_queue(i, "name", text);
+		/* Linux 6.1 has one driver for each type. */
+		if (!error && !access(DSA "/wq0.0/driver_name", F_OK))
+			error = put_queue(i, "driver_name", "user");
 	}
 	if (!check(!error, "the queues are configured", "%s", strerror(-error)))
 		return 1;

@@ -17,91 +17,43 @@
 #include <unistd.h>
 
 #include "dsa.h"
+#include "dsa_device.h"
 #include "guest.h"
 #include "vfio_device.h"
 
-#define WAIT_MS 60000
-
-#define REG_VERSION 0x00
-#define REG_GENCAP  0x10
-#define REG_WQCAP   0x20
-#define REG_OFFSETS 0x60
-#define REG_GENCTRL 0x88
-#define REG_GENSTS  0x90
-#define REG_CMD     0xa0
-#define REG_CMDSTS  0xa8
-#define REG_SWERROR 0xc0
-
-#define CMD_ENABLE_DEVICE  1
-#define CMD_RESET_DEVICE   5
-#define CMD_ENABLE_QUEUE   6
-#define CMD_DISABLE_DEVICE 2
+#define WAIT_MS DSA_WAIT_MS
 
 struct vfio {
 	struct vfio_device device;
-	volatile uint8_t *registers, *portals;
+	struct dsa_device dsa;
 	uint64_t registers_size, portals_size;
 };
 
-static uint32_t read32(struct vfio *v, uint32_t at)
-{
-	return *(volatile uint32_t *)(v->registers + at);
-}
-
-static uint64_t read64(struct vfio *v, uint32_t at)
-{
-	return *(volatile uint64_t *)(v->registers + at);
-}
-
-static void write32(struct vfio *v, uint32_t at, uint32_t value)
-{
-	*(volatile uint32_t *)(v->registers + at) = value;
-}
-
-static void write64(struct vfio *v, uint32_t at, uint64_t value)
-{
-	*(volatile uint64_t *)(v->registers + at) = value;
-}
-
-/* 0, the command's error, or -1 when the time is over. */
-static int command(struct vfio *v, uint32_t code, uint32_t operand)
-{
-	uint64_t end = now_ms() + WAIT_MS;
-	uint32_t status;
-
-	write32(v, REG_CMD, code << 20 | operand);
-	do
-		status = read32(v, REG_CMDSTS);
-	while (status >> 31 && now_ms() < end);
-	return status >> 31 ? -1 : (int)(status & 0xff);
-}
-
 static bool set_up_queue(struct vfio *v)
 {
-	uint64_t offsets = read64(v, REG_OFFSETS);
-	uint32_t group = (offsets & 0xffff) * 0x100, queue = (offsets >> 16 & 0xffff) * 0x100;
-	uint64_t capability = read64(v, REG_GENCAP);
+	uint32_t group = dsa_group(&v->dsa, 0), queue = dsa_queue_at(&v->dsa, 0);
+	uint64_t capability = dsa_read64(&v->dsa, REG_GENCAP);
 	int error;
 
-	say("@value dsa version %#x gencap %#lx wqcap %#lx", read32(v, REG_VERSION),
-	    (unsigned long)capability, (unsigned long)read64(v, REG_WQCAP));
-	error = command(v, CMD_RESET_DEVICE, 0);
+	say("@value dsa version %#x gencap %#lx wqcap %#lx", dsa_read32(&v->dsa, REG_VERSION),
+	    (unsigned long)capability, (unsigned long)dsa_read64(&v->dsa, REG_WQCAP));
+	error = dsa_command(&v->dsa, CMD_RESET_DEVICE, 0);
 	if (!check(!error, "the device is reset by command", "error %#x", error))
 		return false;
-	write32(v, REG_GENCTRL, 3);
-	write32(v, queue, 16);
-	write32(v, queue + 4, 0);
+	dsa_write32(&v->dsa, REG_GENCTRL, 3);
+	dsa_write32(&v->dsa, queue, 16);
+	dsa_write32(&v->dsa, queue + 4, 0);
 	/* Dedicated, priority 10, no PASID. */
-	write32(v, queue + 8, 1 | 10 << 4);
-	write32(v, queue + 12, (capability >> 16 & 31) | (capability >> 21 & 15) << 5);
-	write64(v, group, 1);
-	write64(v, group + 32, 1);
-	error = command(v, CMD_ENABLE_DEVICE, 0);
+	dsa_write32(&v->dsa, queue + 8, 1 | 10 << 4);
+	dsa_write32(&v->dsa, queue + 12, (capability >> 16 & 31) | (capability >> 21 & 15) << 5);
+	dsa_write64(&v->dsa, group, 1);
+	dsa_write64(&v->dsa, group + 32, 1);
+	error = dsa_command(&v->dsa, CMD_ENABLE_DEVICE, 0);
 	if (!check(!error, "the device is enabled", "error %#x", error))
 		return false;
-	error = command(v, CMD_ENABLE_QUEUE, 0);
-	return check(!error && read32(v, queue + 24) >> 30 == 1, "the queue is enabled",
-		     "error %#x, state %u", error, read32(v, queue + 24) >> 30);
+	error = dsa_command(&v->dsa, CMD_ENABLE_QUEUE, 0);
+	return check(!error && dsa_read32(&v->dsa, queue + 24) >> 30 == 1, "the queue is enabled",
+		     "error %#x, state %u", error, dsa_read32(&v->dsa, queue + 24) >> 30);
 }
 
 /* Memory of the driver at two places of the device's address space. */
@@ -120,7 +72,7 @@ static int one(struct vfio *v, enum dsa_opcode opcode, uint32_t flags, struct wi
 	dsa_describe(&d, opcode, flags, record, source, destination, size);
 	d.record = records->iova + slot * sizeof(*record);
 	d.interrupt = handle;
-	dsa_submit(v->portals + PAGE, &d);
+	dsa_submit(v->dsa.portals + PAGE, &d);
 	return dsa_wait(record, WAIT_MS);
 }
 
@@ -177,11 +129,12 @@ static void fault(struct vfio *v, struct window *records, struct window *low, co
 static void interrupt(struct vfio *v, struct window *records, struct window *low)
 {
 	int fds[2] = { eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC) };
-	struct pollfd wait = { .fd = fds[1], .events = POLLIN };
+	unsigned int last = vfio_has_msix(&v->device) ? 1 : 0;
+	struct pollfd wait = { .fd = fds[last], .events = POLLIN };
 	int error, status;
 
-	error = vfio_interrupts(&v->device, fds, 2);
-	if (!check(!error, "MSI-X is enabled", "%s", strerror(-error)))
+	error = vfio_interrupts(&v->device, fds, last + 1);
+	if (!check(!error, "vectors are enabled", "%s", strerror(-error)))
 		return;
 	status = one(v, DSA_MEMMOVE, DSA_REQUEST_INTERRUPT, records, 5, low->iova, low->iova + 8192,
 		     64, 1);
@@ -191,10 +144,34 @@ static void interrupt(struct vfio *v, struct window *records, struct window *low
 	close(fds[1]);
 }
 
-int command_vfio(int argc, char **argv)
+/* The device with memory, and a queue that works; false after a result that says why not. */
+static bool take(struct vfio *v, const char *bdf, struct window **all, size_t nr)
 {
 	const int rw = PROT_READ | PROT_WRITE, anonymous = MAP_PRIVATE | MAP_ANONYMOUS;
 	const uint32_t map_rw = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+	int error;
+	size_t i;
+
+	vfio_take(bdf);
+	vfio_open(&v->device, bdf);
+	for (i = 0; i < nr; i++) {
+		all[i]->memory = must_map(NULL, all[i]->size, rw, anonymous | MAP_POPULATE, -1);
+		error = vfio_map(&v->device, all[i]->memory, all[i]->iova, all[i]->size, map_rw);
+		if (error) {
+			say("@fail memory is mapped at %#lx: %s", (unsigned long)all[i]->iova,
+			    strerror(-error));
+			return false;
+		}
+	}
+	v->dsa.registers =
+		vfio_map_region(&v->device, VFIO_PCI_BAR0_REGION_INDEX, &v->registers_size);
+	v->dsa.portals = vfio_map_region(&v->device, VFIO_PCI_BAR2_REGION_INDEX, &v->portals_size);
+	vfio_enable_master(&v->device);
+	return set_up_queue(v);
+}
+
+int command_vfio(int argc, char **argv)
+{
 	const char *bdf = argc > 1 ? argv[1] : "0000:00:05.0";
 	struct window records = { .iova = 0x7fff0000, .size = 64 * KIB };
 	struct window low = { .iova = 0x10000000, .size = 2 * MIB };
@@ -202,23 +179,8 @@ int command_vfio(int argc, char **argv)
 	struct window *all[] = { &records, &low, &high };
 	struct vfio v;
 	int error;
-	size_t i;
 
-	vfio_take(bdf);
-	vfio_open(&v.device, bdf);
-	for (i = 0; i < ARRAY_SIZE(all); i++) {
-		all[i]->memory = must_map(NULL, all[i]->size, rw, anonymous | MAP_POPULATE, -1);
-		error = vfio_map(&v.device, all[i]->memory, all[i]->iova, all[i]->size, map_rw);
-		if (error) {
-			say("@fail memory is mapped at %#lx: %s", (unsigned long)all[i]->iova,
-			    strerror(-error));
-			return 1;
-		}
-	}
-	v.registers = vfio_map_region(&v.device, VFIO_PCI_BAR0_REGION_INDEX, &v.registers_size);
-	v.portals = vfio_map_region(&v.device, VFIO_PCI_BAR2_REGION_INDEX, &v.portals_size);
-	vfio_enable_master(&v.device);
-	if (!set_up_queue(&v))
+	if (!take(&v, bdf, all, ARRAY_SIZE(all)))
 		return 1;
 	move_data(&v, &records, &low, &high);
 	fault(&v, &records, &low, "where nothing was ever mapped", 0x40000000);
@@ -226,8 +188,44 @@ int command_vfio(int argc, char **argv)
 	check(!error, "memory is unmapped", "%s", strerror(-error));
 	fault(&v, &records, &low, "where it was unmapped", high.iova + 4096);
 	interrupt(&v, &records, &low);
-	error = command(&v, CMD_DISABLE_DEVICE, 0);
+	error = dsa_command(&v.dsa, CMD_DISABLE_DEVICE, 0);
 	check(!error, "the device is disabled", "error %#x", error);
-	say("@value swerror %#lx", (unsigned long)read64(&v, REG_SWERROR));
+	say("@value swerror %#lx", (unsigned long)dsa_read64(&v.dsa, REG_SWERROR));
+	return 0;
+}
+
+/*
+ * hold BDF: copies until the kernel asks for the device, which is about to be ejected, then lets it
+ * go as it is: with memory mapped, and a descriptor in flight.
+ */
+int command_hold(int argc, char **argv)
+{
+	struct window records = { .iova = 0x7fff0000, .size = 64 * KIB };
+	struct window low = { .iova = 0x10000000, .size = 2 * MIB };
+	struct window *all[] = { &records, &low };
+	struct dsa_descriptor d;
+	struct pollfd asked = { .fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN };
+	uint64_t end = now_ms() + 2 * WAIT_MS;
+	unsigned long done;
+	struct vfio v;
+	int error, status = DSA_SUCCESS;
+
+	if (!take(&v, argc > 1 ? argv[1] : "", all, ARRAY_SIZE(all)))
+		return 1;
+	error = vfio_asked_back(&v.device, asked.fd);
+	if (!check(!error, "the kernel can ask for it back", "%s", strerror(-error)))
+		return 1;
+	random_fill(low.memory, low.size);
+	for (done = 0; status == DSA_SUCCESS && poll(&asked, 1, 0) == 0 && now_ms() < end; done++) {
+		status =
+			one(&v, DSA_MEMMOVE, 0, &records, 0, low.iova, low.iova + MIB, 64 * KIB, 0);
+		if (done == 3)
+			say("@value hold started");
+	}
+	check(status == DSA_SUCCESS && !memcmp(low.memory, low.memory + MIB, 64 * KIB),
+	      "copies go on until the kernel asks for the device", "%lu, status %#x", done, status);
+	dsa_describe(&d, DSA_MEMMOVE, 0, NULL, low.iova, low.iova + MIB, MIB);
+	dsa_submit(v.dsa.portals + PAGE, &d);
+	say("@value hold asked");
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <linux/vfio.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 
 #include "guest.h"
 #include "vfio_device.h"
+
+#define WAIT_MS 60000
 
 volatile uint8_t *vfio_map_region(struct vfio_device *v, unsigned int index, uint64_t *size)
 {
@@ -47,6 +50,7 @@ void vfio_open(struct vfio_device *v, const char *bdf)
 {
 	struct vfio_group_status status = { .argsz = sizeof(status) };
 	struct vfio_device_info info = { .argsz = sizeof(info) };
+	uint64_t end = now_ms() + WAIT_MS;
 	char path[128], target[256], *number;
 	ssize_t n;
 
@@ -57,6 +61,9 @@ void vfio_open(struct vfio_device *v, const char *bdf)
 	target[n] = 0;
 	number = strrchr(target, '/') + 1;
 	snprintf(path, sizeof(path), "/dev/vfio/%s", number);
+	/* What was just plugged in is in sysfs before it may have a driver. */
+	while (access(path, F_OK) && now_ms() < end)
+		sched_yield();
 	v->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	if (v->container < 0)
 		give_up("/dev/vfio/vfio");
@@ -71,7 +78,10 @@ void vfio_open(struct vfio_device *v, const char *bdf)
 		give_up("VFIO_GROUP_SET_CONTAINER");
 	if (ioctl(v->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
 		give_up("VFIO_SET_IOMMU");
-	v->device = ioctl(v->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	/* The group is there before the device is in it. */
+	do {
+		v->device = ioctl(v->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	} while (v->device < 0 && errno == ENODEV && now_ms() < end);
 	if (v->device < 0)
 		give_up("VFIO_GROUP_GET_DEVICE_FD");
 	if (ioctl(v->device, VFIO_DEVICE_GET_INFO, &info))
@@ -119,7 +129,14 @@ int vfio_unmap(struct vfio_device *v, uint64_t iova, uint64_t size)
 	return ioctl(v->container, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
 }
 
-int vfio_interrupts(struct vfio_device *v, const int *fds, unsigned int n)
+static unsigned int vectors(struct vfio_device *v, unsigned int index)
+{
+	struct vfio_irq_info info = { .argsz = sizeof(info), .index = index };
+
+	return ioctl(v->device, VFIO_DEVICE_GET_IRQ_INFO, &info) ? 0 : info.count;
+}
+
+static int set_eventfds(struct vfio_device *v, unsigned int index, const int *fds, unsigned int n)
 {
 	size_t size = sizeof(struct vfio_irq_set) + n * sizeof(int);
 	struct vfio_irq_set *set = calloc(1, size);
@@ -129,10 +146,26 @@ int vfio_interrupts(struct vfio_device *v, const int *fds, unsigned int n)
 		return -ENOMEM;
 	set->argsz = size;
 	set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
-	set->index = VFIO_PCI_MSIX_IRQ_INDEX;
+	set->index = index;
 	set->count = n;
 	memcpy(set->data, fds, n * sizeof(int));
 	error = ioctl(v->device, VFIO_DEVICE_SET_IRQS, set) ? -errno : 0;
 	free(set);
 	return error;
+}
+
+bool vfio_has_msix(struct vfio_device *v)
+{
+	return vectors(v, VFIO_PCI_MSIX_IRQ_INDEX);
+}
+
+int vfio_interrupts(struct vfio_device *v, const int *fds, unsigned int n)
+{
+	return set_eventfds(v, vfio_has_msix(v) ? VFIO_PCI_MSIX_IRQ_INDEX : VFIO_PCI_MSI_IRQ_INDEX,
+			    fds, n);
+}
+
+int vfio_asked_back(struct vfio_device *v, int fd)
+{
+	return set_eventfds(v, VFIO_PCI_REQ_IRQ_INDEX, &fd, 1);
 }

@@ -8,6 +8,7 @@
 #ifndef VIOMMU_GUEST_VFIO_DEVICE_H
 #define VIOMMU_GUEST_VFIO_DEVICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vfio_device {
@@ -24,7 +25,13 @@ volatile uint8_t *vfio_map_region(struct vfio_device *v, unsigned int index, uin
 /* Memory for the device at an I/O address; flags VFIO_DMA_MAP_FLAG_*. 0 or -errno. */
 int vfio_map(struct vfio_device *v, void *memory, uint64_t iova, uint64_t size, uint32_t flags);
 int vfio_unmap(struct vfio_device *v, uint64_t iova, uint64_t size);
-/* MSI-X vectors 0 to n - 1 to eventfds. 0 or -errno. */
+bool vfio_has_msix(struct vfio_device *v);
+/*
+ * Vectors 0 to n - 1 of MSI-X, of MSI without it, to eventfds. 0 or -errno. MSI has one vector, as
+ * the unit has no interrupt remapping.
+ */
 int vfio_interrupts(struct vfio_device *v, const int *fds, unsigned int n);
+/* The kernel signals the eventfd when it wants the device back. 0 or -errno. */
+int vfio_asked_back(struct vfio_device *v, int fd);
 
 #endif /* VIOMMU_GUEST_VFIO_DEVICE_H */

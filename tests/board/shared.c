@@ -1,0 +1,1118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Two VMs on one host: two boards, and an accelerator that is divided between them. On the host's
+ * side both functions are one requester id. The guests are scripted and alike: the same PASIDs, the
+ * same addresses, the same requester id in their tables; one of them is hostile in most tests.
+ */
+#include <pthread.h>
+#include <sched.h>
+
+#include "base/alloc.h"
+#include "base/atomic.h"
+#include "base/bits.h"
+#include "dev/toy.h"
+#include "lib/tables.h"
+#include <viommu/dsa.h>
+#include <viommu/dsa_spec.h>
+
+#define VMS       2u
+#define HOST_SID  VIOMMU_SID(0x80, 3, 0)
+#define SID       VIOMMU_SID(0, 5, 0)
+#define RAM_BYTES (UINT64_C(2) << 20)
+#define VA        UINT64_C(0x7f0000400000)
+#define RECORD    (VA + 0x40)
+#define FROM      (VA + 0x1000)
+#define TO        (VA + 0x2000)
+#define MARK      (VA + 0x3000) /* nobody is told to write here */
+#define HOLE      (VA + 0x5000)
+#define PASID     1u
+#define DOMAIN_ID 7u
+#define PRQ_BYTES 4096u
+#define DEDICATED 0u
+#define SHARED    1u
+#define FIRST_HP  0x1000u
+#define CMD       0xa0u
+#define CMDSTS    0xa8u
+#define MESSAGE   0xfee01000u
+
+#define WQCFG(wq, dword)  (0x500u + (wq)*64u + 4u * (dword))
+#define GRPCFG(gr, dword) (0x400u + (gr)*64u + 4u * (dword))
+#define MSIXPERM(n)       (0x800u + 8u * (n))
+
+struct rig;
+
+struct vm {
+	struct rig *rig;
+	struct viommu_board *board;
+	struct viommu_dsa *dsa;
+	struct viommu_pci *pci, *unit;
+	struct tables ram;
+	struct tables_stage fs; /* of PASID 1 */
+	uint64_t root, table, queue, prq;
+	uint64_t page[4]; /* RECORD, FROM, TO, MARK */
+	uint32_t tail;
+	unsigned int messages, unit_messages; /* atomic */
+	unsigned int open_rounds;
+};
+
+struct rig {
+	struct viommu_host *host;
+	struct viommu_device *parent;
+	struct viommu_dsa_hw *hw;
+	struct viommu_dma *dma;
+	struct vm vm[VMS];
+	uint32_t stop; /* atomic */
+};
+
+static uint64_t *ram(struct vm *vm, uint64_t gpa)
+{
+	uint64_t *p = tables_ptr(&vm->ram, gpa);
+
+	assert_non_null(p);
+	return p;
+}
+
+/* ---- The unit, as its driver programs it ---- */
+
+static uint64_t unit_rd(struct vm *vm, unsigned int offset, unsigned int bytes)
+{
+	uint64_t v;
+
+	assert_int_equal(viommu_pci_bar_read(vm->unit, 0, offset, bytes, &v), 0);
+	return v;
+}
+
+static void unit_wr(struct vm *vm, unsigned int offset, unsigned int bytes, uint64_t v)
+{
+	assert_int_equal(viommu_pci_bar_write(vm->unit, 0, offset, bytes, v), 0);
+	while (viommu_pci_run(vm->unit, NULL))
+		;
+}
+
+static void unit_command(struct vm *vm, uint64_t bit)
+{
+	unit_wr(vm, VTD_REG_GCMD, 4, (unit_rd(vm, VTD_REG_GSTS, 4) & ~VTD_GCMD_ONESHOTS) | bit);
+}
+
+static void unit_submit(struct vm *vm, uint64_t d0, uint64_t d1)
+{
+	uint64_t *d = ram(vm, vm->queue + vm->tail);
+
+	d[0] = d0;
+	d[1] = d1;
+	d[2] = d[3] = 0;
+	vm->tail = (vm->tail + 32) & 4095;
+	unit_wr(vm, VTD_REG_IQT, 8, vm->tail);
+	assert_int_equal(unit_rd(vm, VTD_REG_IQH, 8), vm->tail);
+}
+
+static void flush_pasid(struct vm *vm, uint32_t pasid)
+{
+	unit_submit(vm,
+		    VTD_VAL(VTD_IQ_PC_TYPE, VTD_IQ_TYPE_PC) |
+			    VTD_VAL(VTD_IQ_PC_G, VTD_IQ_PC_SELECTIVE) |
+			    VTD_VAL(VTD_IQ_PC_DID, DOMAIN_ID) | VTD_VAL(VTD_IQ_PC_PASID, pasid),
+		    0);
+}
+
+static uint64_t *entry(struct vm *vm, uint32_t pasid)
+{
+	assert_true(pasid < 64);
+	return ram(vm, vm->table) + (size_t)pasid * 8;
+}
+
+static void entry_set(struct vm *vm, uint32_t pasid, uint64_t root)
+{
+	uint64_t *pe = entry(vm, pasid);
+
+	memset(pe, 0, VTD_PE_BYTES);
+	VTD_SET(pe, VTD_PE_DID, DOMAIN_ID);
+	VTD_SET(pe, VTD_PE_FSPTPTR, root >> 12);
+	VTD_SET(pe, VTD_PE_AW, VTD_AW_48);
+	VTD_SET(pe, VTD_PE_PGTT, VTD_PGTT_FS);
+	VTD_SET(pe, VTD_PE_P, 1);
+}
+
+static void unit_start(struct vm *vm)
+{
+	uint64_t context = tables_page(&vm->ram), dir = tables_page(&vm->ram), *ce;
+	unsigned int i;
+
+	vm->table = tables_page(&vm->ram);
+	vm->root = tables_page(&vm->ram);
+	vm->queue = tables_page(&vm->ram);
+	vm->prq = tables_page(&vm->ram);
+	ram(vm, vm->root)[0] = context | VTD_MASK(VTD_SROOT_LP);
+	ce = ram(vm, context) + (SID & 0x7f) * 4;
+	ce[0] = dir | VTD_MASK(VTD_SCE_P) | VTD_MASK(VTD_SCE_DTE) | VTD_MASK(VTD_SCE_PASIDE) |
+		VTD_MASK(VTD_SCE_PRE);
+	ram(vm, dir)[0] = vm->table | VTD_MASK(VTD_PDIR_P);
+	tables_stage_init(&vm->fs, &vm->ram, NULL, VIOMMU_FORMAT_VTD_FS, 4);
+	for (i = 0; i < 4; i++) {
+		vm->page[i] = tables_page(&vm->ram);
+		assert_int_equal(
+			tables_map(&vm->fs, VA + i * 0x1000ull, vm->page[i], 12, TABLES_RWU), 0);
+	}
+	/* Requests without PASID have the same addresses. */
+	entry_set(vm, 0, tables_root(&vm->fs));
+	entry_set(vm, PASID, tables_root(&vm->fs));
+	unit_wr(vm, VTD_REG_RTADDR, 8, vm->root | VTD_VAL(VTD_RTADDR_TTM, VTD_TTM_SCALABLE));
+	unit_command(vm, VTD_MASK(VTD_GCMD_SRTP));
+	unit_wr(vm, VTD_REG_IQA, 8, vm->queue | VTD_MASK(VTD_IQA_DW));
+	unit_wr(vm, VTD_REG_IQT, 8, 0);
+	unit_command(vm, VTD_MASK(VTD_GCMD_QIE));
+	unit_wr(vm, VTD_REG_PQA, 8, vm->prq);
+	unit_wr(vm, VTD_REG_PEDATA, 4, 0x42);
+	unit_wr(vm, VTD_REG_PEADDR, 4, MESSAGE);
+	unit_wr(vm, VTD_REG_PECTL, 4, 0);
+	unit_command(vm, VTD_MASK(VTD_GCMD_TE));
+}
+
+/* ---- The accelerator, as its driver programs it ---- */
+
+static uint64_t rd(struct vm *vm, uint32_t offset, unsigned int bytes)
+{
+	uint64_t v;
+
+	assert_int_equal(viommu_pci_bar_read(vm->pci, 0, offset, bytes, &v), 0);
+	return v;
+}
+
+static void wr(struct vm *vm, uint32_t offset, uint32_t v)
+{
+	assert_int_equal(viommu_pci_bar_write(vm->pci, 0, offset, 4, v), 0);
+}
+
+static void config_wr(struct viommu_pci *pci, uint32_t at, uint16_t v)
+{
+	assert_int_equal(viommu_pci_config_write(pci, at, &v, 2), 0);
+}
+
+static uint32_t capability(struct vm *vm, uint16_t id)
+{
+	uint32_t at = 0x100, v = 0, left;
+
+	for (left = 64; left && at; left--) {
+		assert_int_equal(viommu_pci_config_read(vm->pci, at, &v, 4), 0);
+		if ((v & 0xffff) == id)
+			return at;
+		at = v >> 20;
+	}
+	fail_msg("no capability %#x", id);
+	return 0;
+}
+
+static uint32_t command(struct vm *vm, unsigned int code, uint32_t operand)
+{
+	wr(vm, CMD, code << 20 | operand);
+	return (uint32_t)rd(vm, CMDSTS, 4) & 0xff;
+}
+
+/* Bits of dword 2: dedicated 0, block on fault 1, priority 7:4, PASID 27:8, PASID enable 28. */
+static void queue(struct vm *vm, unsigned int wq, uint32_t bits)
+{
+	wr(vm, WQCFG(wq, 0), 16);
+	wr(vm, WQCFG(wq, 1), 16);
+	wr(vm, WQCFG(wq, 2), bits | 10u << 4 | 2u);
+	wr(vm, WQCFG(wq, 3), 21 | 5 << 5);
+}
+
+static void dsa_queues(struct vm *vm, uint32_t dedicated)
+{
+	assert_int_equal(command(vm, DSA_CMD_RESET_DEVICE, 0), 0);
+	wr(vm, GRPCFG(0, 0), 1u << DEDICATED | 1u << SHARED);
+	wr(vm, GRPCFG(0, 8), 3);
+	queue(vm, DEDICATED, dedicated | 1u);
+	queue(vm, SHARED, 1u << 28);
+	assert_int_equal(command(vm, DSA_CMD_ENABLE_DEVICE, 0), 0);
+	assert_int_equal(command(vm, DSA_CMD_ENABLE_WQ, DEDICATED), 0);
+	assert_int_equal(command(vm, DSA_CMD_ENABLE_WQ, SHARED), 0);
+}
+
+#define WITH_PASID(pasid) (1u << 28 | (pasid) << 8)
+
+static void dsa_start(struct vm *vm)
+{
+	config_wr(vm->pci, capability(vm, 0xf) + 6, 0x8000);
+	config_wr(vm->pci, capability(vm, 0x1b) + 6, 1);
+	config_wr(vm->pci, capability(vm, 0x13) + 4, 1);
+	config_wr(vm->pci, 4, 6);
+	dsa_queues(vm, WITH_PASID(PASID));
+}
+
+static void job(uint64_t d[8], unsigned int op, uint32_t pasid, uint32_t flags, uint64_t from,
+		uint64_t to)
+{
+	memset(d, 0, 64);
+	d[0] = (uint64_t)(op << 24 | flags | DSA_FLAG_CRAV | DSA_FLAG_RCR) << 32 | pasid;
+	d[1] = RECORD;
+	d[2] = from;
+	d[3] = to;
+	d[4] = 4096;
+}
+
+static void submit(struct vm *vm, const uint64_t d[8])
+{
+	unsigned int i;
+
+	for (i = 0; i < 8; i++)
+		assert_int_equal(viommu_pci_bar_write(vm->pci, 2, 8 * i, 8, d[i]), 0);
+}
+
+static int enqueue(struct vm *vm, const uint64_t d[8])
+{
+	return viommu_dsa_enqueue(vm->dsa, SHARED << 14, d);
+}
+
+static uint8_t status(struct vm *vm)
+{
+	return (uint8_t)(load_acquire(ram(vm, vm->page[0] + 0x40)) & 0x3f);
+}
+
+static void status_clear(struct vm *vm)
+{
+	store_release(ram(vm, vm->page[0] + 0x40), 0);
+}
+
+/* All that is there to do for both. */
+static void run(struct rig *r)
+{
+	while (viommu_pci_engines_run(viommu_dsa_hw_engines(r->hw), r->dma))
+		;
+}
+
+/* ---- The rig ---- */
+
+static void on_message(void *ctx, uint64_t addr, uint32_t data)
+{
+	struct vm *vm = ctx;
+
+	(void)addr;
+	(void)data;
+	fetch_add(&vm->messages, 1);
+}
+
+static void on_unit_message(void *ctx, uint64_t addr, uint32_t data)
+{
+	struct vm *vm = ctx;
+
+	(void)addr;
+	(void)data;
+	fetch_add(&vm->unit_messages, 1);
+}
+
+static int board_new(struct rig *r, struct vm *vm, uint32_t quota)
+{
+	const struct viommu_board_config bc = {
+		.size = sizeof(bc),
+		.guest = { .size = sizeof(bc.guest), .flags = VIOMMU_GUEST_HOST_PASIDS },
+		.pasid_quota = quota,
+		.max_page_requests = 8,
+		.host = r->host,
+	};
+
+	return viommu_board_new(&bc, &vm->board);
+}
+
+static void vm_open(struct rig *r, struct vm *vm, uint32_t quota)
+{
+	const struct viommu_pci_vmm vmm = { .ctx = vm, .message = on_message };
+	const struct viommu_pci_vmm unit_vmm = { .ctx = vm, .message = on_unit_message };
+	const struct viommu_dsa_config dc = { .size = sizeof(dc), .hw = r->hw };
+
+	vm->rig = r;
+	assert_int_equal(board_new(r, vm, quota), 0);
+	vm->unit = viommu_board_unit(vm->board);
+	viommu_pci_set_vmm(vm->unit, &unit_vmm);
+	config_wr(vm->unit, 4, 6);
+	assert_int_equal(viommu_dsa_new(&dc, &vm->dsa), 0);
+	vm->pci = viommu_dsa_pci(vm->dsa);
+	viommu_pci_set_vmm(vm->pci, &vmm);
+	assert_int_equal(viommu_board_add_sub(vm->board, vm->pci, SID, r->parent), 0);
+	tables_init(&vm->ram, 0, RAM_BYTES);
+	tables_page(&vm->ram);
+	assert_int_equal(
+		viommu_mem_add_fd(viommu_board_mem(vm->board), 0, RAM_BYTES, vm->ram.fd, 0, 0), 0);
+}
+
+static void vm_start(struct vm *vm)
+{
+	unsigned int i;
+
+	unit_start(vm);
+	dsa_start(vm);
+	for (i = 0; i < 512; i++) {
+		ram(vm, vm->page[1])[i] = (uint64_t)(vm - vm->rig->vm) << 32 | i;
+		ram(vm, vm->page[3])[i] = 0x1111u * (uint64_t)(vm - vm->rig->vm + 1);
+	}
+}
+
+static void host_open(struct rig *r, unsigned int functions)
+{
+	const struct viommu_host_config hc = { .size = sizeof(hc),
+					       .pasid_min = FIRST_HP,
+					       .pasid_max = FIRST_HP + 63 };
+	const struct viommu_device_config vc = {
+		.size = sizeof(vc),
+		.sid = HOST_SID,
+		.flags = VIOMMU_DEVICE_PASID | VIOMMU_DEVICE_ATS | VIOMMU_DEVICE_PRI,
+	};
+	const struct viommu_dsa_hw_config wc = { .size = sizeof(wc),
+						 .functions = (uint8_t)functions };
+
+	memset(r, 0, sizeof(*r));
+	assert_int_equal(viommu_host_new(&hc, &r->host), 0);
+	assert_int_equal(viommu_device_new(r->host, &vc, &r->parent), 0);
+	assert_int_equal(viommu_dsa_hw_new(&wc, &r->hw), 0);
+	assert_int_equal(viommu_dma_new(r->host, &r->dma), 0);
+}
+
+static void rig_open(struct rig *r, uint32_t quota)
+{
+	unsigned int i;
+
+	host_open(r, VMS);
+	for (i = 0; i < VMS; i++) {
+		vm_open(r, &r->vm[i], quota);
+		vm_start(&r->vm[i]);
+	}
+}
+
+static void vm_close(struct vm *vm)
+{
+	assert_int_equal(viommu_board_remove(vm->board, vm->pci), 0);
+	viommu_dsa_free(vm->dsa);
+	viommu_board_free(vm->board);
+	tables_free(&vm->ram);
+}
+
+static void rig_close(struct rig *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < VMS; i++)
+		vm_close(&r->vm[i]);
+	viommu_dma_free(r->dma);
+	viommu_dsa_hw_free(r->hw);
+	viommu_device_free(r->parent);
+	viommu_host_free(r->host);
+}
+
+static struct viommu_device *dev(struct vm *vm)
+{
+	return viommu_pci_device(vm->pci);
+}
+
+static uint32_t host_pasid(struct vm *vm, uint32_t gp)
+{
+	struct viommu_hp hp;
+
+	assert_int_equal(viommu_pasid_to_host(viommu_domain_owner(viommu_board_domain(vm->board)),
+					      (struct viommu_gp){ gp }, &hp),
+			 0);
+	return hp.v;
+}
+
+static struct viommu_guest_stats stats(struct vm *vm)
+{
+	struct viommu_guest_stats s = { .size = sizeof(s) };
+
+	viommu_guest_stats(viommu_board_guest(vm->board), &s);
+	return s;
+}
+
+/* Its own copy by its own PASID works. */
+static void copies(struct rig *r, struct vm *vm)
+{
+	uint64_t d[8];
+
+	memset(ram(vm, vm->page[2]), 0, 4096);
+	status_clear(vm);
+	job(d, DSA_OP_MOVE, 0, 0, FROM, TO);
+	submit(vm, d);
+	run(r);
+	assert_int_equal(status(vm), DSA_ST_SUCCESS);
+	assert_memory_equal(ram(vm, vm->page[1]), ram(vm, vm->page[2]), 4096);
+}
+
+/* What a VM has and has heard of: nothing of it may change by what another does. */
+struct seen {
+	uint8_t *ram;
+	struct viommu_guest_stats stats;
+	unsigned int messages, unit_messages, requests;
+	struct viommu_dsa_stats dsa;
+	uint32_t bound;
+};
+
+static void look(struct vm *vm, struct seen *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->ram = malloc(RAM_BYTES);
+	assert_non_null(s->ram);
+	memcpy(s->ram, ram(vm, 0), RAM_BYTES);
+	s->stats = stats(vm);
+	s->messages = vm->messages;
+	s->unit_messages = vm->unit_messages;
+	s->requests = viommu_device_open_requests(dev(vm));
+	s->dsa.size = sizeof(s->dsa);
+	viommu_dsa_stats(vm->dsa, &s->dsa);
+}
+
+static void unchanged(struct vm *vm, struct seen *s)
+{
+	struct seen now;
+
+	look(vm, &now);
+	assert_memory_equal(now.ram, s->ram, RAM_BYTES);
+	free(now.ram);
+	free(s->ram);
+	now.ram = s->ram = NULL;
+	assert_memory_equal(&now, s, sizeof(now));
+}
+
+/* ---- Tests ---- */
+
+static void both_copy_with_pasid_1_under_one_requester_id(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, 0);
+	copies(&r, &r.vm[0]);
+	copies(&r, &r.vm[1]);
+	copies(&r, &r.vm[0]);
+	assert_int_equal(viommu_device_sid(dev(&r.vm[0])), HOST_SID);
+	assert_int_equal(viommu_device_sid(dev(&r.vm[1])), HOST_SID);
+	assert_int_not_equal(host_pasid(&r.vm[0], PASID), host_pasid(&r.vm[1], PASID));
+	rig_close(&r);
+}
+
+/* Whoever is hostile: every number that may be the other's, and some that are nobody's. */
+static unsigned int numbers(struct rig *r, uint32_t n[16])
+{
+	struct vm *mine = &r->vm[0], *theirs = &r->vm[1];
+	unsigned int i = 0;
+
+	n[i++] = host_pasid(theirs, PASID);
+	n[i++] = viommu_device_default_pasid(dev(theirs)).v;
+	n[i++] = host_pasid(mine, PASID);
+	n[i++] = viommu_device_default_pasid(dev(mine)).v;
+	n[i++] = 0;
+	n[i++] = 2;
+	n[i++] = 63;
+	n[i++] = FIRST_HP + 40;
+	n[i++] = VIOMMU_PASID_MAX;
+	return i;
+}
+
+static void no_register_of_the_device_names_another_ones_pasid(void **state)
+{
+	static const uint64_t at[] = { MARK, 0x1000, RAM_BYTES - 4096, 0 };
+	struct rig r;
+	struct vm *a = &r.vm[0], *b = &r.vm[1];
+	unsigned int i, k, nr;
+	struct seen seen;
+	uint32_t n[16];
+	uint64_t d[8];
+
+	(void)state;
+	rig_open(&r, 0);
+	copies(&r, a);
+	copies(&r, b);
+	nr = numbers(&r, n);
+	look(b, &seen);
+	for (i = 0; i < nr; i++) {
+		for (k = 0; k < 4; k++) {
+			/* The PASID of a dedicated queue: WQCFG. */
+			dsa_queues(a, WITH_PASID(n[i]));
+			job(d, DSA_OP_FILL, 0, 0, 0x6666666666666666, at[k]);
+			submit(a, d);
+			run(&r);
+			/* That of a descriptor for a shared one, and of one in a batch. */
+			job(d, DSA_OP_FILL, n[i], 0, 0x6666666666666666, at[k]);
+			assert_int_equal(enqueue(a, d), 0);
+			run(&r);
+			job(d, DSA_OP_BATCH, n[i], 0, at[k] & ~UINT64_C(63), 0);
+			d[4] = 2;
+			assert_int_equal(enqueue(a, d), 0);
+			run(&r);
+			/* What commands end, what interrupts are for. */
+			wr(a, MSIXPERM(1), n[i] << 12 | 8);
+			command(a, DSA_CMD_DRAIN_PASID, n[i]);
+			command(a, DSA_CMD_ABORT_PASID, n[i]);
+			run(&r);
+		}
+	}
+	unchanged(b, &seen);
+	copies(&r, b);
+	/* The first of them has done nothing to itself, either: its PASID works. */
+	dsa_queues(a, WITH_PASID(PASID));
+	copies(&r, a);
+	rig_close(&r);
+}
+
+static void without_pasid_each_has_its_own_memory(void **state)
+{
+	struct rig r;
+	struct vm *a = &r.vm[0];
+	struct seen seen;
+	uint64_t d[8];
+
+	(void)state;
+	rig_open(&r, 0);
+	dsa_queues(a, 0);
+	look(&r.vm[1], &seen);
+	job(d, DSA_OP_FILL, 0, 0, 0x6666666666666666, TO);
+	submit(a, d);
+	run(&r);
+	assert_int_equal(status(a), DSA_ST_SUCCESS);
+	assert_int_equal(ram(a, a->page[2])[511], 0x6666666666666666);
+	/*
+	 * With the guest's translation off it is the VM's memory as it is; there are no translation
+	 * requests then (VTD-ORDER-02).
+	 */
+	assert_int_equal(command(a, DSA_CMD_DISABLE_DEVICE, 0), 0);
+	config_wr(a->pci, capability(a, 0xf) + 6, 0);
+	dsa_queues(a, 0);
+	unit_wr(a, VTD_REG_GCMD, 4,
+		unit_rd(a, VTD_REG_GSTS, 4) & ~VTD_GCMD_ONESHOTS & ~VTD_MASK(VTD_GCMD_TE));
+	job(d, DSA_OP_FILL, 0, 0, 0x7777777777777777, a->page[2]);
+	d[1] = a->page[0] + 0x40;
+	status_clear(a);
+	submit(a, d);
+	run(&r);
+	assert_int_equal(status(a), DSA_ST_SUCCESS);
+	assert_int_equal(ram(a, a->page[2])[0], 0x7777777777777777);
+	/* And nothing behind it. */
+	job(d, DSA_OP_MOVE, 0, 0, RAM_BYTES, a->page[2]);
+	d[1] = a->page[0] + 0x40;
+	status_clear(a);
+	submit(a, d);
+	run(&r);
+	assert_int_equal(status(a), DSA_ST_READ);
+	unchanged(&r.vm[1], &seen);
+	rig_close(&r);
+}
+
+/* Entries of its own that have the other's host PASIDs as numbers, or lead out of its memory. */
+static void no_entry_of_the_guest_leads_to_another(void **state)
+{
+	struct rig r;
+	struct vm *a = &r.vm[0], *b = &r.vm[1];
+	struct viommu_stage theirs;
+	const uint64_t *host_memory;
+	struct seen seen;
+	uint64_t d[8];
+	unsigned int i;
+
+	(void)state;
+	rig_open(&r, 0);
+	copies(&r, a);
+	copies(&r, b);
+	viommu_domain_stage(viommu_board_domain(b->board), &theirs, NULL);
+	host_memory = ram(b, b->page[3]);
+	look(b, &seen);
+	{
+		/* As root of a process: the other's second stage, its memory in this process. */
+		const uint64_t roots[] = { theirs.root, (uintptr_t)host_memory & ~4095ull,
+					   RAM_BYTES, UINT64_C(1) << 46 };
+
+		for (i = 0; i < 4; i++) {
+			entry_set(a, 5, roots[i]);
+			flush_pasid(a, 5);
+			job(d, DSA_OP_FILL, 5, 0, 0x6666666666666666, MARK);
+			assert_int_equal(enqueue(a, d), 0);
+			run(&r);
+		}
+	}
+	/* As page of a process that is its own. */
+	tables_entry_set(&a->fs, MARK, 1,
+			 ((uintptr_t)host_memory & MASK64(51, 12)) | VTD_MASK(VTD_FS_P) |
+				 VTD_MASK(VTD_FS_RW) | VTD_MASK(VTD_FS_US));
+	flush_pasid(a, PASID);
+	job(d, DSA_OP_FILL, PASID, 0, 0x6666666666666666, MARK);
+	assert_int_equal(enqueue(a, d), 0);
+	run(&r);
+	unchanged(b, &seen);
+	copies(&r, b);
+	rig_close(&r);
+}
+
+static void invalidations_of_one_leave_the_other_bound(void **state)
+{
+	static const uint64_t d0[] = {
+		VTD_VAL(VTD_IQ_CC_TYPE, VTD_IQ_TYPE_CC) | VTD_VAL(VTD_IQ_CC_G, 1),
+		VTD_VAL(VTD_IQ_PC_TYPE, VTD_IQ_TYPE_PC) | VTD_VAL(VTD_IQ_PC_G, 3),
+		VTD_VAL(VTD_IQ_IOTLB_TYPE, VTD_IQ_TYPE_IOTLB) | VTD_VAL(VTD_IQ_IOTLB_G, 1),
+	};
+	struct viommu_dma_stats before, after;
+	struct rig r;
+	unsigned int i;
+
+	(void)state;
+	rig_open(&r, 0);
+	copies(&r, &r.vm[0]);
+	copies(&r, &r.vm[1]);
+	copies(&r, &r.vm[1]);
+	for (i = 0; i < 3; i++) {
+		struct viommu_guest_stats b = stats(&r.vm[1]);
+
+		/* Its entry goes with it, and is bound again by the next job. */
+		entry(&r.vm[0], PASID)[0] &= ~VTD_MASK(VTD_PE_P);
+		unit_submit(&r.vm[0], d0[i], 0);
+		entry(&r.vm[0], PASID)[0] |= VTD_MASK(VTD_PE_P);
+		assert_int_equal(stats(&r.vm[1]).unbinds, b.unbinds);
+		assert_int_equal(stats(&r.vm[1]).bound, b.bound);
+		viommu_dma_stats(r.dma, &before);
+		copies(&r, &r.vm[1]);
+		viommu_dma_stats(r.dma, &after);
+		assert_int_equal(after.misses, before.misses);
+	}
+	copies(&r, &r.vm[0]);
+	rig_close(&r);
+}
+
+static void a_vm_that_goes_leaves_the_other_and_its_place(void **state)
+{
+	struct rig r;
+	struct viommu_hp hp = { 0 };
+	struct viommu_gp gp;
+
+	(void)state;
+	rig_open(&r, 0);
+	copies(&r, &r.vm[0]);
+	copies(&r, &r.vm[1]);
+	viommu_board_vm_gone(r.vm[0].board);
+	copies(&r, &r.vm[1]);
+	/* Nothing of it is bound but the plain way to memory that it no longer has. */
+	while (!viommu_host_next_bind(dev(&r.vm[0]), &hp, &gp, NULL)) {
+		assert_int_equal(gp.v, VIOMMU_NO_PASID);
+		hp.v++;
+	}
+	/* The next VM in the same place. */
+	tables_free(&r.vm[0].ram);
+	tables_init(&r.vm[0].ram, 0, RAM_BYTES);
+	tables_page(&r.vm[0].ram);
+	r.vm[0].tail = 0;
+	assert_int_equal(viommu_mem_add_fd(viommu_board_mem(r.vm[0].board), 0, RAM_BYTES,
+					   r.vm[0].ram.fd, 0, 0),
+			 0);
+	config_wr(r.vm[0].unit, 4, 6);
+	vm_start(&r.vm[0]);
+	copies(&r, &r.vm[0]);
+	copies(&r, &r.vm[1]);
+	/* The whole board goes, and another comes. */
+	vm_close(&r.vm[0]);
+	copies(&r, &r.vm[1]);
+	memset(&r.vm[0], 0, sizeof(r.vm[0]));
+	vm_open(&r, &r.vm[0], 0);
+	vm_start(&r.vm[0]);
+	copies(&r, &r.vm[0]);
+	rig_close(&r);
+}
+
+static void a_quota_is_one_vms(void **state)
+{
+	struct rig r;
+	struct vm *a = &r.vm[0], *b = &r.vm[1];
+	uint64_t d[8];
+	uint32_t gp;
+
+	(void)state;
+	rig_open(&r, 3);
+	for (gp = 1; gp < 8; gp++) {
+		entry_set(a, gp, tables_root(&a->fs));
+		status_clear(a);
+		job(d, DSA_OP_FILL, gp, 0, 0x2222222222222222, TO);
+		assert_int_equal(enqueue(a, d), 0);
+		run(&r);
+		assert_int_equal(status(a) == DSA_ST_SUCCESS, gp <= 3);
+	}
+	assert_int_equal(viommu_owner_count(viommu_domain_owner(viommu_board_domain(a->board))), 3);
+	for (gp = 1; gp <= 3; gp++) {
+		entry_set(b, gp, tables_root(&b->fs));
+		status_clear(b);
+		job(d, DSA_OP_FILL, gp, 0, 0x2222222222222222, TO);
+		assert_int_equal(enqueue(b, d), 0);
+		run(&r);
+		assert_int_equal(status(b), DSA_ST_SUCCESS);
+	}
+	/* Without PASID it costs none. */
+	dsa_queues(a, 0);
+	copies(&r, a);
+	rig_close(&r);
+}
+
+static void messages_of_the_device_go_to_its_vm(void **state)
+{
+	struct rig r;
+	uint32_t data = 0x31;
+
+	(void)state;
+	rig_open(&r, 0);
+	assert_int_equal(viommu_dma_write(r.dma, dev(&r.vm[0]), VIOMMU_NO_PASID, MESSAGE, &data, 4,
+					  0, NULL),
+			 0);
+	assert_int_equal(r.vm[0].messages, 1);
+	assert_int_equal(r.vm[1].messages, 0);
+	rig_close(&r);
+}
+
+static void a_board_on_a_host_of_others_is_made_for_it(void **state)
+{
+	struct viommu_board_config bc = { .size = sizeof(bc) };
+	struct viommu_board *board;
+	struct viommu_host *host;
+	struct viommu_device *elsewhere;
+	struct viommu_device_config vc = { .size = sizeof(vc),
+					   .sid = HOST_SID,
+					   .flags = VIOMMU_DEVICE_PASID };
+	struct toy toy[4];
+	unsigned int i;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, 0);
+	for (i = 0; i < 4; i++)
+		toy_open(&toy[i], NULL);
+	/* Identity: two guests would have the same host PASIDs. */
+	bc.host = r.host;
+	assert_int_equal(viommu_board_new(&bc, &board), -EINVAL);
+	bc.guest.flags = VIOMMU_GUEST_HOST_PASIDS;
+	bc.pasid_min = 1;
+	assert_int_equal(viommu_board_new(&bc, &board), -EINVAL);
+	bc.pasid_min = 0;
+	bc.pasid_max = 5;
+	assert_int_equal(viommu_board_new(&bc, &board), -EINVAL);
+	bc.pasid_max = 0;
+	assert_int_equal(viommu_board_new(&bc, &board), 0);
+	assert_ptr_equal(viommu_board_host(board), r.host);
+	/* A part of what the host has, one a VM; and only if it can what the function can. */
+	assert_int_equal(viommu_host_new(NULL, &host), 0);
+	assert_int_equal(viommu_device_new(host, &vc, &elsewhere), 0);
+	assert_int_equal(viommu_board_add_sub(board, toy[0].pci, SID, NULL), -EINVAL);
+	assert_int_equal(viommu_board_add_sub(board, toy[0].pci, SID, elsewhere), -EINVAL);
+	assert_null(viommu_pci_device(toy[0].pci));
+	viommu_host_free(host);
+	assert_int_equal(viommu_board_add_sub(board, toy[0].pci, SID, r.parent), 0);
+	assert_int_equal(viommu_board_add_sub(board, toy[1].pci, SID + 8, r.parent), -EEXIST);
+	/* Functions of its own have a requester id that is free on the host. */
+	assert_int_equal(viommu_board_add(board, toy[1].pci, SID + 8), 0);
+	assert_int_equal(viommu_board_add(r.vm[0].board, toy[2].pci, SID + 8), 0);
+	assert_int_equal(viommu_board_add(r.vm[1].board, toy[3].pci, SID + 8), 0);
+	assert_int_equal(viommu_device_sid(viommu_pci_device(toy[1].pci)), SID + 8);
+	assert_int_equal(viommu_device_sid(viommu_pci_device(toy[2].pci)), 0x100 | (SID + 8));
+	assert_int_equal(viommu_device_sid(viommu_pci_device(toy[3].pci)), 0x200 | (SID + 8));
+	/* A parent that is gone has no more parts. */
+	assert_int_equal(viommu_device_unplug(r.parent), 0);
+	assert_int_equal(viommu_board_remove(board, toy[0].pci), 0);
+	assert_int_equal(viommu_board_add_sub(board, toy[0].pci, SID, r.parent), -ENODEV);
+	viommu_board_free(board);
+	assert_int_equal(viommu_board_remove(r.vm[0].board, toy[2].pci), 0);
+	assert_int_equal(viommu_board_remove(r.vm[1].board, toy[3].pci), 0);
+	for (i = 0; i < 4; i++)
+		toy_close(&toy[i]);
+	rig_close(&r);
+}
+
+static void every_allocation_may_fail_once(void **state)
+{
+	struct vm vm = { 0 };
+	struct toy toy;
+	struct rig r;
+	long n, live;
+	int ret, done;
+
+	(void)state;
+	rig_open(&r, 0);
+	toy_open(&toy, NULL);
+	copies(&r, &r.vm[1]);
+	live = viommu__alloc_live();
+	for (n = 1;; n++) {
+		viommu__alloc_fail_nth(n);
+		ret = board_new(&r, &vm, 0);
+		if (!ret)
+			ret = viommu_board_add_sub(vm.board, toy.pci, SID, r.parent);
+		done = !viommu__alloc_fail_done();
+		assert_int_equal(ret, done ? 0 : -ENOMEM);
+		viommu_board_free(vm.board);
+		assert_null(viommu_pci_device(toy.pci));
+		assert_int_equal(viommu__alloc_live(), live);
+		copies(&r, &r.vm[1]);
+		if (done)
+			break;
+	}
+	assert_true(n > 10);
+	toy_close(&toy);
+	rig_close(&r);
+}
+
+/* ---- Page requests, with the engines' threads ---- */
+
+static void *engine(void *arg)
+{
+	struct rig *r = arg;
+	struct viommu_dma *dma;
+
+	if (viommu_dma_new(r->host, &dma))
+		return NULL;
+	while (!load_acquire(&r->stop))
+		if (!viommu_pci_engines_run(viommu_dsa_hw_engines(r->hw), dma))
+			sched_yield();
+	viommu_dma_free(dma);
+	return NULL;
+}
+
+static void engines_start(struct rig *r, pthread_t *t, unsigned int n)
+{
+	r->stop = 0;
+	while (n--)
+		assert_int_equal(pthread_create(&t[n], NULL, engine, r), 0);
+}
+
+static void engines_stop(struct rig *r, pthread_t *t, unsigned int n)
+{
+	store_release(&r->stop, 1);
+	while (n--)
+		pthread_join(t[n], NULL);
+}
+
+static const uint64_t *request_wait(struct vm *vm, uint32_t n)
+{
+	while (unit_rd(vm, VTD_REG_PQT, 8) / VTD_PRQ_BYTES < n)
+		sched_yield();
+	return ram(vm, vm->prq + (n - 1) * VTD_PRQ_BYTES);
+}
+
+static void respond(struct vm *vm, uint32_t pasid, uint64_t prgi)
+{
+	unit_submit(vm,
+		    VTD_VAL(VTD_IQ_PGRP_TYPE, VTD_IQ_TYPE_PGRP) | VTD_VAL(VTD_IQ_PGRP_PP, 1) |
+			    VTD_VAL(VTD_IQ_PGRP_RC, VTD_PGRP_SUCCESS) |
+			    VTD_VAL(VTD_IQ_PGRP_RID, SID) | VTD_VAL(VTD_IQ_PGRP_PASID, pasid),
+		    VTD_VAL(VTD_IQ_PGRP_PRGI, prgi));
+}
+
+static void job_wait(struct vm *vm)
+{
+	while (!status(vm))
+		sched_yield();
+}
+
+static void ask(struct vm *vm)
+{
+	uint64_t d[8];
+
+	status_clear(vm);
+	job(d, DSA_OP_MOVE, 0, DSA_FLAG_BOF, FROM, HOLE);
+	submit(vm, d);
+}
+
+static void bring(struct vm *vm, uint64_t *page)
+{
+	*page = tables_page(&vm->ram);
+	assert_int_equal(tables_map(&vm->fs, HOLE, *page, 12, TABLES_RWU), 0);
+}
+
+static void a_request_is_answered_by_its_own_guest_alone(void **state)
+{
+	struct rig r;
+	struct vm *a = &r.vm[0], *b = &r.vm[1];
+	uint64_t page[2], prgi[2];
+	const uint64_t *d;
+	pthread_t t[4];
+	unsigned int i;
+	uint32_t gp;
+
+	(void)state;
+	rig_open(&r, 0);
+	engines_start(&r, t, 4);
+	for (i = 0; i < VMS; i++) {
+		ask(&r.vm[i]);
+		d = request_wait(&r.vm[i], 1);
+		assert_int_equal(VTD_GET(d, VTD_PRQ_PASID), PASID);
+		assert_int_equal(VTD_GET(d, VTD_PRQ_RID), SID);
+		assert_int_equal(VTD_GET(d, VTD_PRQ_ADDR), HOLE >> 12);
+		prgi[i] = VTD_GET(d, VTD_PRQ_PRGI);
+	}
+	/* The same index, the same PASID, the same requester id. */
+	assert_int_equal(prgi[0], prgi[1]);
+	bring(a, &page[0]);
+	respond(a, PASID, prgi[0]);
+	job_wait(a);
+	assert_int_equal(status(a), DSA_ST_SUCCESS);
+	/* Again and again, with every number that could be the other's group. */
+	for (i = 0; i < 8; i++) {
+		respond(a, PASID, i);
+		for (gp = 0; gp < 4; gp++)
+			respond(a, gp, i);
+		respond(a, host_pasid(b, PASID), i);
+		respond(a, viommu_device_default_pasid(dev(b)).v, i);
+	}
+	assert_int_equal(viommu_device_open_requests(dev(b)), 1);
+	assert_int_equal(status(b), 0);
+	bring(b, &page[1]);
+	respond(b, PASID, prgi[1]);
+	job_wait(b);
+	assert_int_equal(status(b), DSA_ST_SUCCESS);
+	for (i = 0; i < VMS; i++)
+		assert_memory_equal(ram(&r.vm[i], page[i]), ram(&r.vm[i], r.vm[i].page[1]), 4096);
+	engines_stop(&r, t, 4);
+	rig_close(&r);
+}
+
+/* More jobs than engines, of which each waits for a page that nobody brings. */
+static void a_guest_that_never_answers_keeps_an_engine_from_nobody(void **state)
+{
+	struct rig r;
+	struct vm *a = &r.vm[0], *b = &r.vm[1];
+	unsigned int i, most;
+	pthread_t t[4];
+	uint64_t d[8];
+
+	(void)state;
+	rig_open(&r, 0);
+	most = viommu_pci_engines_most(viommu_dsa_hw_engines(r.hw));
+	assert_int_equal(most, 3);
+	/* Engines 0 to 2 are this VM's: another group than before. */
+	assert_int_equal(command(a, DSA_CMD_RESET_DEVICE, 0), 0);
+	wr(a, GRPCFG(0, 0), 1u << DEDICATED);
+	wr(a, GRPCFG(0, 8), 7);
+	queue(a, DEDICATED, WITH_PASID(PASID) | 1u);
+	assert_int_equal(command(a, DSA_CMD_ENABLE_DEVICE, 0), 0);
+	assert_int_equal(command(a, DSA_CMD_ENABLE_WQ, DEDICATED), 0);
+	engines_start(&r, t, 4);
+	for (i = 0; i < 8; i++) {
+		job(d, DSA_OP_FILL, 0, DSA_FLAG_BOF, 0, HOLE + i * 0x1000ull);
+		submit(a, d);
+	}
+	request_wait(a, most);
+	for (i = 0; i < 50; i++) {
+		status_clear(b);
+		job(d, DSA_OP_MOVE, 0, 0, FROM, TO);
+		submit(b, d);
+		job_wait(b);
+		assert_int_equal(status(b), DSA_ST_SUCCESS);
+	}
+	assert_int_equal(viommu_device_open_requests(dev(a)), most);
+	/* Its reset waits for none of the other's, and ends all of its own. */
+	viommu_pci_reset(a->pci);
+	assert_int_equal(viommu_device_open_requests(dev(a)), 0);
+	status_clear(b);
+	job(d, DSA_OP_MOVE, 0, 0, FROM, TO);
+	submit(b, d);
+	job_wait(b);
+	engines_stop(&r, t, 4);
+	rig_close(&r);
+}
+
+static void a_reset_with_requests_open_leaves_the_others_open(void **state)
+{
+	struct rig r;
+	struct vm *a = &r.vm[0], *b = &r.vm[1];
+	uint64_t page, prgi;
+	pthread_t t[4];
+
+	(void)state;
+	rig_open(&r, 0);
+	engines_start(&r, t, 4);
+	ask(a);
+	ask(b);
+	request_wait(a, 1);
+	prgi = VTD_GET(request_wait(b, 1), VTD_PRQ_PRGI);
+	viommu_board_vm_gone(a->board);
+	assert_int_equal(viommu_device_open_requests(dev(a)), 0);
+	assert_int_equal(viommu_device_open_requests(dev(b)), 1);
+	assert_int_equal(viommu_board_remove(a->board, a->pci), 0);
+	assert_int_equal(viommu_device_open_requests(dev(b)), 1);
+	bring(b, &page);
+	respond(b, PASID, prgi);
+	job_wait(b);
+	assert_int_equal(status(b), DSA_ST_SUCCESS);
+	engines_stop(&r, t, 4);
+	assert_int_equal(viommu_board_add_sub(a->board, a->pci, SID, r.parent), 0);
+	rig_close(&r);
+}
+
+/* ---- Everything at once ---- */
+
+/* Resets its device and starts anew, floods it, invalidates; names what it must not. */
+static void *hostile(void *arg)
+{
+	struct vm *vm = arg;
+	uint64_t i, n = test_scale(150), d[8];
+	uint32_t k;
+
+	for (i = 0; i < n; i++) {
+		for (k = 0; k < 6; k++) {
+			job(d, DSA_OP_FILL, FIRST_HP + (uint32_t)(i + k) % 16, 0,
+			    0x6666666666666666, MARK);
+			enqueue(vm, d);
+			job(d, DSA_OP_MOVE, 0, 0, FROM, TO);
+			submit(vm, d);
+		}
+		flush_pasid(vm, PASID);
+		unit_submit(vm, VTD_VAL(VTD_IQ_PC_TYPE, VTD_IQ_TYPE_PC) | VTD_VAL(VTD_IQ_PC_G, 3),
+			    0);
+		if (i % 8 == 7) {
+			viommu_pci_reset(vm->pci);
+			dsa_start(vm);
+		} else if (i % 8 == 3) {
+			command(vm, DSA_CMD_ABORT_ALL, 0);
+			while (rd(vm, CMDSTS, 4) >> 31)
+				sched_yield();
+			dsa_queues(vm, WITH_PASID(PASID));
+		}
+	}
+	return NULL;
+}
+
+static void under_fire_the_other_copies_its_own_data(void **state)
+{
+	uint64_t i, k, n = test_scale(300), d[8], marked[512];
+	struct rig r;
+	struct vm *b = &r.vm[1];
+	pthread_t t[4], fire;
+
+	(void)state;
+	rig_open(&r, 20);
+	memcpy(marked, ram(b, b->page[3]), sizeof(marked));
+	engines_start(&r, t, 4);
+	assert_int_equal(pthread_create(&fire, NULL, hostile, &r.vm[0]), 0);
+	for (i = 0; i < n; i++) {
+		status_clear(b);
+		for (k = 0; k < 512; k++)
+			ram(b, b->page[1])[k] = i << 32 | k;
+		job(d, DSA_OP_MOVE, 0, 0, FROM, TO);
+		submit(b, d);
+		job_wait(b);
+		assert_int_equal(status(b), DSA_ST_SUCCESS);
+		assert_memory_equal(ram(b, b->page[1]), ram(b, b->page[2]), 4096);
+	}
+	pthread_join(fire, NULL);
+	engines_stop(&r, t, 4);
+	assert_memory_equal(ram(b, b->page[3]), marked, sizeof(marked));
+	assert_int_equal(stats(b).faults, 0);
+	assert_int_equal(stats(b).page_requests, 0);
+	assert_int_equal(stats(b).unbinds, 0);
+	rig_close(&r);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(both_copy_with_pasid_1_under_one_requester_id),
+	cmocka_unit_test(no_register_of_the_device_names_another_ones_pasid),
+	cmocka_unit_test(without_pasid_each_has_its_own_memory),
+	cmocka_unit_test(no_entry_of_the_guest_leads_to_another),
+	cmocka_unit_test(invalidations_of_one_leave_the_other_bound),
+	cmocka_unit_test(a_vm_that_goes_leaves_the_other_and_its_place),
+	cmocka_unit_test(a_quota_is_one_vms),
+	cmocka_unit_test(messages_of_the_device_go_to_its_vm),
+	cmocka_unit_test(a_board_on_a_host_of_others_is_made_for_it),
+	cmocka_unit_test(every_allocation_may_fail_once),
+	cmocka_unit_test(a_request_is_answered_by_its_own_guest_alone),
+	cmocka_unit_test(a_guest_that_never_answers_keeps_an_engine_from_nobody),
+	cmocka_unit_test(a_reset_with_requests_open_leaves_the_others_open),
+	cmocka_unit_test(under_fire_the_other_copies_its_own_data),
+};
+
+TEST_MAIN(tests)

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One of several guests that share a device: what it does in the background while others do theirs,
+ * and what it tries.
+ *
+ *	sustain QUEUE &	copies and looks at the data until it is told to end
+ *	kept N			that it has done N more rounds; "kept end" ends it
+ *	rounds N QUEUE		that many rounds and no more
+ *	hog N &			processes on queues 0 to N - 1 that always have all in flight
+ *	bound N GOOD		N processes at once, of which GOOD find their memory by the device
+ *	wild BDF PASID...	by vfio: descriptors with PASIDs that are not its own
+ *
+ * All processes have their memory at the same addresses, so that the guests' would be mistaken for
+ * each other.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "dsa.h"
+#include "guest.h"
+#include "vfio_device.h"
+
+#define BASE      ((uint8_t *)0x200000000000)
+#define PART      (64 * KIB) /* of one descriptor */
+#define BYTES     (512 * KIB)
+#define MARK      ((uint8_t *)BASE + 16 * MIB) /* written once, then only looked at */
+#define MARK_SIZE (256 * KIB)
+#define IN_FLIGHT 8
+#define WAIT_MS   120000
+#define DONE_MS   900000
+
+/* What a process in the background tells the others, in /tmp/keep. */
+struct kept {
+	volatile uint64_t rounds;
+	volatile uint32_t end;
+	volatile uint32_t over;
+	char why[256]; /* empty: all is well */
+};
+
+static struct kept *kept_map(void)
+{
+	int fd = open("/tmp/keep", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	void *p;
+
+	if (fd < 0 || ftruncate(fd, PAGE))
+		give_up("/tmp/keep");
+	p = must_map(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	close(fd);
+	return p;
+}
+
+struct worker {
+	struct dsa_queue queue;
+	uint8_t *source, *destination;
+	uint64_t mark; /* what its mark is filled with */
+	struct dsa_record records[IN_FLIGHT];
+};
+
+static uint8_t *map_at(uint8_t *at, size_t size)
+{
+	uint8_t *p = must_map(at, size, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
+
+	madvise(p, size, MADV_NOHUGEPAGE);
+	return p;
+}
+
+static void worker_open(struct worker *w, const char *name)
+{
+	int error = dsa_open(&w->queue, name);
+	uint64_t i;
+
+	if (error) {
+		say("@fail /dev/dsa/%s opens: %s", name, strerror(-error));
+		_exit(1);
+	}
+	w->source = map_at(BASE, BYTES);
+	w->destination = map_at(BASE + 4 * MIB, BYTES);
+	map_at(MARK, MARK_SIZE);
+	w->mark = random_u64();
+	for (i = 0; i < MARK_SIZE / 8; i++)
+		((uint64_t *)MARK)[i] = w->mark ^ i;
+}
+
+static const char *mark_lost(const struct worker *w)
+{
+	uint64_t i;
+
+	for (i = 0; i < MARK_SIZE / 8; i++)
+		if (((volatile uint64_t *)MARK)[i] != (w->mark ^ i))
+			return "memory that nobody had to write has changed";
+	return NULL;
+}
+
+static const char *status_why(const struct dsa_record *r, int status)
+{
+	static char why[128];
+
+	snprintf(why, sizeof(why), "status %#x, result %#x, address %#lx", status, r->result,
+		 (unsigned long)r->fault_address);
+	return why;
+}
+
+static const char *copy(struct worker *w, size_t to, size_t from, size_t size)
+{
+	size_t at = 0, done = 0;
+	unsigned int n = 0;
+
+	while (done < size) {
+		struct dsa_descriptor d;
+		unsigned int i, first = n;
+
+		for (i = 0; i < IN_FLIGHT && at < size; i++, n++) {
+			size_t part = size - at < PART ? size - at : PART;
+
+			dsa_describe(&d, DSA_MEMMOVE, DSA_BLOCK_ON_FAULT,
+				     &w->records[n % IN_FLIGHT], (uintptr_t)w->source + from + at,
+				     (uintptr_t)w->destination + to + at, part);
+			dsa_submit(w->queue.portal, &d);
+			at += part;
+		}
+		for (; first < n; first++) {
+			struct dsa_record *r = &w->records[first % IN_FLIGHT];
+			int status = dsa_wait(r, WAIT_MS);
+
+			if (status != DSA_SUCCESS)
+				return status_why(r, status);
+		}
+		done = at;
+	}
+	return NULL;
+}
+
+static const char *one_round(struct worker *w, uint64_t i)
+{
+	size_t size = 1 + random_u64() % (BYTES / 2);
+	size_t from = random_u64() % (BYTES - size), to = random_u64() % (BYTES - size);
+	const char *why;
+
+	random_fill(w->source + from, size);
+	if (i % 3 == 0)
+		madvise(w->destination, BYTES, MADV_DONTNEED);
+	why = copy(w, to, from, size);
+	if (!why && memcmp(w->source + from, w->destination + to, size))
+		why = "the data differs";
+	return why ?: mark_lost(w);
+}
+
+int command_sustain(int argc, char **argv)
+{
+	struct kept *kept = kept_map();
+	static struct worker w;
+	const char *why = NULL;
+
+	memset(kept, 0, sizeof(*kept));
+	worker_open(&w, argc > 1 ? argv[1] : "wq0.0");
+	while (!why && !kept->end) {
+		why = one_round(&w, kept->rounds);
+		kept->rounds++;
+	}
+	snprintf(kept->why, sizeof(kept->why), "%s", why ?: "");
+	dsa_close(&w.queue);
+	kept->over = 1;
+	return !!why;
+}
+
+int command_kept(int argc, char **argv)
+{
+	bool ending = argc > 1 && !strcmp(argv[1], "end");
+	struct kept *kept = kept_map();
+	uint64_t until = kept->rounds + (argc > 1 ? atoi(argv[1]) : 1), end = now_ms() + DONE_MS;
+
+	if (ending)
+		kept->end = 1;
+	while (now_ms() < end && !kept->over && (ending || kept->rounds < until))
+		usleep(1000);
+	say("@value rounds %lu", (unsigned long)kept->rounds);
+	if (ending)
+		return !check(kept->over && !kept->why[0], "all of its data was its own", "%s",
+			      kept->over ? kept->why : "it does not end");
+	return !check(!kept->over && kept->rounds >= until, "it copies on, and the data is its own",
+		      "%s", kept->over ? kept->why : "it comes no further");
+}
+
+int command_rounds(int argc, char **argv)
+{
+	uint64_t n = argc > 1 ? atoi(argv[1]) : 10, i, begin = now_ms();
+	static struct worker w;
+	const char *why = NULL;
+
+	worker_open(&w, argc > 2 ? argv[2] : "wq0.0");
+	for (i = 0; i < n && !why; i++)
+		why = one_round(&w, i);
+	dsa_close(&w.queue);
+	say("@value rounds_ms %lu", (unsigned long)(now_ms() - begin));
+	return !result("a bounded number of rounds is done, and the data is its own", why);
+}
+
+/* Descriptors as large as may be, so many that the queue is never empty. */
+static void hog(unsigned int number)
+{
+	static struct worker w;
+	size_t size = 2 * MIB;
+	uint8_t *from, *to;
+	unsigned int i;
+	char name[32];
+
+	snprintf(name, sizeof(name), "wq0.%u", number);
+	worker_open(&w, name);
+	if (size > w.queue.max_size)
+		size = w.queue.max_size;
+	from = map_at(BASE + 32 * MIB, 2 * MIB);
+	to = map_at(BASE + 64 * MIB, 2 * MIB);
+	for (i = 0;; i++) {
+		struct dsa_record *r = &w.records[i % IN_FLIGHT];
+		struct dsa_descriptor d;
+
+		if (i >= IN_FLIGHT && dsa_wait(r, WAIT_MS) != DSA_SUCCESS) {
+			say("@fail hog: %s", status_why(r, r->status));
+			_exit(1);
+		}
+		if (i == 2 * IN_FLIGHT)
+			say("@value hog %u runs", number);
+		dsa_describe(&d, DSA_MEMMOVE, DSA_BLOCK_ON_FAULT, r, (uintptr_t)from, (uintptr_t)to,
+			     size);
+		dsa_submit(w.queue.portal, &d);
+	}
+}
+
+int command_hog(int argc, char **argv)
+{
+	unsigned int n = argc > 1 ? atoi(argv[1]) : 1, i;
+
+	for (i = 1; i < n; i++)
+		if (!fork())
+			hog(i);
+	hog(0);
+	return 1;
+}
+
+/* It is bound, if the device finds its memory. All are there at once before any ends. */
+static int bound_one(unsigned int number, int ready, int go)
+{
+	static struct worker w;
+	const char *why;
+	char name[32], c;
+
+	snprintf(name, sizeof(name), "wq0.%u", number);
+	worker_open(&w, name);
+	random_fill(w.source, PART);
+	memset(w.destination, 0, PART);
+	why = copy(&w, 0, 0, PART);
+	if (!why && memcmp(w.source, w.destination, PART)) {
+		say("@fail process %u's data is its own: it differs", number);
+		why = "it differs";
+	}
+	say("@note process %u: %s", number, why ?: "bound");
+	c = why ? 'n' : 'y';
+	if (write(ready, &c, 1) != 1 || read(go, &c, 1) != 0)
+		give_up("pipe");
+	dsa_close(&w.queue);
+	return 0;
+}
+
+int command_bound(int argc, char **argv)
+{
+	int n = argc > 1 ? atoi(argv[1]) : 1, good = argc > 2 ? atoi(argv[2]) : n, i, have = 0;
+	int ready[2], go[2];
+	char c;
+
+	if (pipe(ready) || pipe(go))
+		give_up("pipe");
+	for (i = 0; i < n; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			give_up("fork");
+		if (pid == 0) {
+			close(ready[0]);
+			close(go[1]);
+			_exit(bound_one(i, ready[1], go[0]));
+		}
+	}
+	close(ready[1]);
+	close(go[0]);
+	for (i = 0; i < n && read(ready[0], &c, 1) == 1; i++)
+		have += c == 'y';
+	check(i == n && have == good, "as many processes as may be are bound", "%d of %d are", have,
+	      i);
+	wait_for_test();
+	close(go[1]);
+	while (wait(NULL) > 0 || errno == EINTR)
+		;
+	return have != good;
+}
+
+/* ---- By vfio ---- */
+
+#define CMD_ENABLE_DEVICE 1
+#define CMD_RESET_DEVICE  5
+#define CMD_ENABLE_QUEUE  6
+
+struct raw {
+	struct vfio_device device;
+	volatile uint8_t *registers, *portals;
+	uint32_t queue; /* its registers */
+};
+
+static volatile uint32_t *reg(struct raw *r, uint32_t at)
+{
+	return (volatile uint32_t *)(r->registers + at);
+}
+
+static int command(struct raw *r, uint32_t code, uint32_t operand)
+{
+	uint64_t end = now_ms() + WAIT_MS;
+
+	*reg(r, 0xa0) = code << 20 | operand;
+	while (*reg(r, 0xa8) >> 31)
+		if (now_ms() > end)
+			return -1;
+	return *reg(r, 0xa8) & 0xff;
+}
+
+/* Queue 0, dedicated, with this PASID (or without), for the group with engine 0. 0 or an error. */
+static int queue_with(struct raw *r, int64_t pasid)
+{
+	uint64_t offsets = *(volatile uint64_t *)(r->registers + 0x60);
+	uint64_t capability = *(volatile uint64_t *)(r->registers + 0x10);
+	uint32_t group = (offsets & 0xffff) * 0x100;
+	int error;
+
+	r->queue = (offsets >> 16 & 0xffff) * 0x100;
+	error = command(r, CMD_RESET_DEVICE, 0);
+	if (error)
+		return error;
+	*reg(r, r->queue) = 8;
+	*reg(r, r->queue + 4) = 0;
+	*reg(r, r->queue + 8) = 1 | 10 << 4 | (pasid >= 0 ? 1 << 28 | (uint32_t)pasid << 8 : 0);
+	*reg(r, r->queue + 12) = (capability >> 16 & 31) | (capability >> 21 & 15) << 5;
+	*(volatile uint64_t *)(r->registers + group) = 1;
+	*(volatile uint64_t *)(r->registers + group + 32) = 1;
+	error = command(r, CMD_ENABLE_DEVICE, 0);
+	return error ?: command(r, CMD_ENABLE_QUEUE, 0);
+}
+
+/*
+ * A fill of another one's memory, without completion record, since that could not be had either:
+ * the error register says what became of it.
+ */
+static uint64_t fill(struct raw *r, uint64_t address)
+{
+	static struct dsa_record record __attribute__((aligned(32)));
+	uint64_t end = now_ms() + WAIT_MS, error;
+	struct dsa_descriptor d;
+
+	dsa_describe(&d, DSA_FILL, 0, &record, 0x6666666666666666, address, 4096);
+	d.record = address + 8192;
+	*(volatile uint64_t *)(r->registers + 0xc0) = 3; /* valid and overflow, by writing 1 */
+	dsa_submit(r->portals + PAGE, &d);
+	do
+		error = *(volatile uint64_t *)(r->registers + 0xc0);
+	while (!(error & 1) && now_ms() < end);
+	return error;
+}
+
+/* The function has no PASID now, or it has: the unit of the guest may be asked for any. */
+int command_wild(int argc, char **argv)
+{
+	static const uint64_t addresses[] = { 0x200000000000 + 16 * MIB, 0x10000000, 0x1000 };
+	struct raw r;
+	char name[128];
+	uint64_t size, error;
+	size_t k;
+	int i, failed;
+
+	vfio_take(argv[1]);
+	vfio_open(&r.device, argv[1]);
+	r.registers = vfio_map_region(&r.device, VFIO_PCI_BAR0_REGION_INDEX, &size);
+	r.portals = vfio_map_region(&r.device, VFIO_PCI_BAR2_REGION_INDEX, &size);
+	vfio_enable_master(&r.device);
+	for (i = 2; i < argc; i++) {
+		int64_t pasid = !strcmp(argv[i], "none") ? -1 : strtol(argv[i], NULL, 0);
+
+		snprintf(name, sizeof(name), "PASID %s reaches nothing", argv[i]);
+		failed = queue_with(&r, pasid);
+		for (k = 0; k < ARRAY_SIZE(addresses) && !failed; k++) {
+			error = fill(&r, addresses[k]);
+			say("@value swerror %s %#lx %#lx", argv[i], (unsigned long)addresses[k],
+			    (unsigned long)error);
+			if (!(error & 1))
+				break;
+		}
+		check(!failed && k == ARRAY_SIZE(addresses), name, "command error %#x, address %zu",
+		      failed, k);
+	}
+	return 0;
+}

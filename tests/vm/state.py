@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""`viommu serve` is replaced by a new process while a Linux guest copies by shared addresses.
+
+usage: state.py --viommu PROGRAM --guest INIT --preload LIB --preload-run PROGRAM --fetch SCRIPT
+		[--pasids identity|host]
+
+Stock QEMU never connects anew: its sockets, the guest's memory and the eventfds go from process to
+process. All copies are right, page requests are answered, nobody complains. Then those who come
+fail, and the one who serves goes on.
+"""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import guests
+import vmlib
+
+PROCESSES = 3
+REPLACEMENTS = 5
+COPIES = 12			# of each process, between two replacements
+# QEMU waits 5 s for an answer; more than half of it is the end of our own patience as well.
+PAUSE_MS = 2500
+TRIES = 100			# to stop the guest when it has a page request open
+SECONDS = 120			# for a process to end or to say something
+
+
+class Replaceable(vmlib.Server):
+	"""A server whose process is another one after each replace()."""
+
+	def folder(self):
+		return os.path.dirname(self.control)
+
+	def command(self):
+		return [self.argv[0], "serve", "--replace", self.folder()]
+
+	def replace(self):
+		"""The new process, and how long the old one stood still, in ms. Trouble: it failed."""
+		old = self.process
+		with open(self.log_path, "ab") as log:
+			new = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL,
+					       stdout=subprocess.PIPE, stderr=log)
+		self.process = new
+		try:
+			said = self.first_line()
+			found = re.search(r"stood still for ([0-9.]+) ms", said)
+			if not found:
+				raise vmlib.Trouble("viommu serve --replace says: " + said)
+			old.wait(SECONDS)
+		except (vmlib.Trouble, subprocess.TimeoutExpired) as trouble:
+			old.kill()
+			old.wait()
+			raise vmlib.Trouble("%s\n%s" % (trouble, self.log())) from None
+		old.stdout.close()
+		return old, float(found.group(1))
+
+	def ask(self):
+		"""Asks to be replaced, as a new process does; the connection, and all that was sent."""
+		asks = socket.socket(socket.AF_UNIX)
+		asks.settimeout(SECONDS)
+		asks.connect(self.control)
+		asks.sendall(b"replace 1\n")
+		said, fds, _, _ = socket.recv_fds(asks, 1, 4)
+		for fd in fds:
+			os.close(fd)
+		while not said.endswith(b"\n"):
+			said += asks.recv(1)
+		return asks, said.decode()
+
+
+def check_binds(tap, args, server, prefix):
+	binds = [bind for bind in guests.device(guests.inspect(args, server))["binds"]["list"]
+		 if bind["guest_pasid"]]
+	tap.check(prefix + "every process's tables are bound",
+		  [] if len(binds) >= PROCESSES else [str(binds)],
+		  "PASIDs %s" % " ".join("%(guest_pasid)d:%(host_pasid)#x" % bind for bind in binds))
+
+
+def replacements(tap, args, server, guest):
+	pauses = []
+	for n in range(1, REPLACEMENTS + 1):
+		prefix = "replacement %d: " % n
+		before = guests.unit_stats(guests.inspect(args, server))
+		old, pause = server.replace()
+		pauses.append(pause)
+		tap.check(prefix + "the old process has ended, and said nothing",
+			  [] if old.returncode == 0 and not server.log() else
+			  ["status %s" % old.returncode, server.log()])
+		guest.check(tap, "more %d" % COPIES, 600, prefix)
+		check_binds(tap, args, server, prefix)
+		after = guests.unit_stats(guests.inspect(args, server))
+		tap.check(prefix + "page requests go on, none is lost",
+			  [] if after["page_requests"] > before["page_requests"] and
+			  not after["page_requests_lost"] else [str(before), str(after)])
+	tap.note("the guest stood still for %s ms" % ", ".join("%.1f" % p for p in pauses))
+	tap.check("each pause is well under QEMU's patience of 5 s",
+		  ["%.1f ms" % pause for pause in pauses if pause >= PAUSE_MS])
+
+
+def with_requests_open(tap, args, server, guest):
+	"""Processors stopped, so that nobody answers page requests: they wait in the next process."""
+	def still_open():
+		stats = guests.unit_stats(guests.inspect(args, server))
+		return stats["page_requests"] - stats["page_responses"]
+
+	for _ in range(TRIES):
+		guest.command("stop")
+		waiting = still_open()
+		if waiting:
+			break
+		guest.command("cont")
+	tap.check("page requests wait for their answers", [] if waiting else ["none does"],
+		  "%d do" % waiting)
+	server.replace()
+	server.replace()
+	# The device may have asked for more pages meanwhile.
+	after = still_open()
+	tap.check("they still wait, two processes later", [] if after >= waiting else
+		  ["%d do" % after], "%d do" % after)
+	guest.command("cont")
+	guest.check(tap, "more %d" % COPIES, 600, "and are answered: ")
+
+
+def failures(tap, args, server, guest):
+	"""Those who come, and do not get there."""
+	def goes_on(prefix):
+		tap.check(prefix + "the one that serves goes on",
+			  [] if server.process.poll() is None else [server.log()])
+		guest.check(tap, "more %d" % COPIES, 600, prefix)
+		check_binds(tap, args, server, prefix)
+
+	asks, said = server.ask()
+	asks.close()
+	tap.check("it offers its state", [] if said.startswith("state ") else [said], said.strip())
+	goes_on("it dies with the state: ")
+
+	asks, _ = server.ask()
+	# Until it hears that nobody waits for it any more.
+	said = b""
+	while not said.endswith(b"\n"):
+		data = asks.recv(1)
+		if not data:
+			break
+		# The descriptors come with bytes of their own.
+		said += data if data != b"." else b""
+	asks.close()
+	tap.check("a silent one is told that the other goes on",
+		  [] if said == b"no\n" else [repr(said)])
+	goes_on("it is silent: ")
+
+	p = subprocess.run(["prlimit", "--nofile=8:8", *server.command()], stdin=subprocess.DEVNULL,
+			   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+			   check=False, timeout=SECONDS)
+	tap.check("one without descriptors gives up", [] if p.returncode == 1 else [p.stdout],
+		  p.stdout.strip())
+	goes_on("it has no descriptors: ")
+
+
+def run(tap, args, folder):
+	setup = guests.Setup(args, folder)
+	tap.note(setup.about)
+	with Replaceable(args.viommu, folder, "--pasids", args.pasids) as server, setup.boot(server) as guest:
+		guest.start()
+		tap.note("; ".join(guest.notes))
+		guest.must(tap, "load idxd")
+		guest.must(tap, "config %d" % PROCESSES)
+		guest.send("steady %d &" % PROCESSES)
+		guest.wait_value("steady", "started", SECONDS)
+		guest.must(tap, "more %d" % COPIES, 600)
+		replacements(tap, args, server, guest)
+		with_requests_open(tap, args, server, guest)
+		failures(tap, args, server, guest)
+		server.replace()
+		guest.check(tap, "enough", 600)
+		guest.check(tap, "config off")
+		# And what is made anew in the last of the processes works as well.
+		guest.must(tap, "config 1")
+		guest.check(tap, "copy wq0.0 3", 600)
+		tap.check("the kernel has nothing to complain of",
+			  guest.do("probe").values.get("complaint", []))
+		guest.said.seek(0)
+		said = guest.said.read().decode("utf-8", "replace").splitlines()
+		tap.check("nor has QEMU", [line for line in said if "vfio" in line or "time" in line])
+		where = server.folder()
+		guests.check_end(tap, guest, server)
+		tap.check("and takes its sockets and tables along",
+			  os.listdir(where) if os.path.isdir(where) else [])
+
+
+if __name__ == "__main__":
+	PARSER = guests.arguments("state.py")
+	PARSER.add_argument("--pasids", choices=("identity", "host"), default="host")
+	sys.exit(guests.main("state.py", run, PARSER))
