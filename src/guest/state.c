@@ -338,13 +338,14 @@ static void binds_load(struct viommu_guest *g, struct viommu_state_in *in)
 static void counts_load(struct viommu_guest *g, struct viommu_state_in *in)
 {
 	const uint64_t bound = g->stats.bound, given = g->stats.pasids_given;
-	uint64_t *count = &g->stats.descriptors[0];
+	uint64_t *count = &g->stats.descriptors[0], saved[COUNTS];
 	size_t i;
 
 	for (i = 0; i < COUNTS; i++)
-		count[i] = viommu_state_get_u64(in);
+		saved[i] = viommu_state_get_u64(in);
 	if (!viommu__section_done(in))
 		return;
+	memcpy(count, saved, sizeof(saved));
 	g->stats.bound = bound;
 	g->stats.pasids_given = given;
 	pthread_mutex_lock(&g->ir.lock);

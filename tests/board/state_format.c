@@ -343,10 +343,21 @@ static void a_section_that_is_not_known_is_skipped_only_if_it_may_be(void **stat
 static void counts_may_be_left_out(void **state)
 {
 	struct saved s = { 0 };
+	uint8_t *at;
+	uint64_t n;
 
 	(void)state;
 	save(&s, 0);
-	memcpy(section(&s, "UCNT", 0), "UXXX", 4);
+	/* Too few of them are refused, and none of them counts. */
+	at = section(&s, "UCNT", 0);
+	memcpy(&n, at + 8, 8);
+	n -= 8;
+	memcpy(at + 8, &n, 8);
+	seal(&s);
+	assert_int_equal(load(&s), -EINVAL);
+	n += 8;
+	memcpy(at + 8, &n, 8);
+	memcpy(at, "UXXX", 4);
 	seal(&s);
 	assert_int_equal(load(&s), 0);
 	close_saved(&s);
