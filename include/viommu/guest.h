@@ -330,7 +330,10 @@ struct viommu_guest_stats {
 	uint64_t interrupts_passed;  /* remapping off, or in compatibility format */
 	uint64_t interrupts_blocked; /* recorded or not */
 	uint64_t interrupt_hits;     /* entries found in the cache */
-	/* VIOMMU_GUEST_VCMD: commands, PASIDs that the guest has now, those taken back unasked */
+	/*
+	 * VIOMMU_GUEST_VCMD: commands, PASIDs that the guest has now. Those taken back unasked,
+	 * also with VIOMMU_GUEST_HOST_PASIDS, where one that is not bound makes room for another.
+	 */
 	uint64_t virtual_commands;
 	uint64_t pasids_given;
 	uint64_t pasids_reclaimed;

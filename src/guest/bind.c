@@ -54,6 +54,79 @@ int viommu__bind_hp_find(struct viommu_guest *g, uint32_t gp, uint32_t *hp)
 	return 0;
 }
 
+/* Guest PASIDs that one search looks at; the next goes on behind them. */
+#define RECLAIM_STEPS 1024u
+#define HELD_WORDS    ((VIOMMU_PASID_MAX + 1) / 64)
+
+static bool is_bound(struct viommu_guest *g, uint32_t gp)
+{
+	struct unit_device *d;
+
+	list_for_each_entry(d, &g->devices, link)
+		if (viommu__shadow_find(d, gp))
+			return true;
+	return false;
+}
+
+/* The host PASID of gp, which is not bound, back to the allocator. */
+static bool take_back(struct viommu_guest *g, uint32_t gp)
+{
+	const struct viommu_gp guest = { gp };
+	struct viommu_hp host;
+
+	if (viommu_pasid_to_host(owner_of(g), guest, &host) ||
+	    viommu_pasid_unmap(owner_of(g), guest))
+		return false;
+	if (viommu_pasid_free(owner_of(g), host)) {
+		/* Somebody else has a hold on it; this mapping was there a moment ago. */
+		viommu_pasid_map(owner_of(g), guest, host);
+		return false;
+	}
+	g->held[gp / HELD_BITS]->given[gp % HELD_BITS / 64] &= ~BIT64(gp % 64);
+	g->stats.pasids_reclaimed++;
+	g->next_hp = host.v + 1;
+	return true;
+}
+
+/* None is left, or no more are allowed: one that was named and is not bound, each in its turn. */
+static bool reclaim(struct viommu_guest *g)
+{
+	uint32_t i, steps = 0, first = g->reclaim / 64, from = g->reclaim % 64;
+
+	for (i = 0; i <= HELD_WORDS; i++) {
+		uint32_t w = (first + i) % HELD_WORDS, gp;
+		struct unit_held *page = g->held[w / (HELD_BITS / 64)];
+		uint64_t bits = page ? page->given[w % (HELD_BITS / 64)] : 0;
+
+		for (bits &= i ? ~UINT64_C(0) : ~low_bits(from); bits; bits &= bits - 1) {
+			gp = w * 64 + lowest_bit(bits);
+			g->reclaim = (gp + 1) & VIOMMU_PASID_MAX;
+			if (!is_bound(g, gp) && take_back(g, gp))
+				return true;
+			if (++steps == RECLAIM_STEPS)
+				return false;
+		}
+	}
+	return false;
+}
+
+/*
+ * The lowest, until one was taken back: then the next above the last, so that an access of a device
+ * that still has the number which went does not find it to be somebody else's.
+ */
+static int hp_alloc(struct viommu_guest *g, struct viommu_hp *out)
+{
+	int err = -ENOSPC;
+
+	if (g->next_hp && g->next_hp <= VIOMMU_PASID_MAX)
+		err = viommu_pasid_alloc(owner_of(g), g->next_hp, VIOMMU_PASID_MAX, out);
+	if (err == -ENOSPC || err == -EINVAL)
+		err = viommu_pasid_alloc(owner_of(g), 1, VIOMMU_PASID_MAX, out);
+	if (!err && g->next_hp)
+		g->next_hp = out->v + 1;
+	return err;
+}
+
 int viommu__bind_hp(struct viommu_guest *g, uint32_t gp, uint32_t *hp)
 {
 	const struct viommu_gp guest = { gp };
@@ -70,7 +143,9 @@ int viommu__bind_hp(struct viommu_guest *g, uint32_t gp, uint32_t *hp)
 	page = viommu__bind_held(g, gp);
 	if (!page)
 		return -ENOMEM;
-	err = viommu_pasid_alloc(owner_of(g), 1, VIOMMU_PASID_MAX, &host);
+	err = hp_alloc(g, &host);
+	if ((err == -ENOSPC || err == -EDQUOT) && reclaim(g))
+		err = hp_alloc(g, &host);
 	if (err)
 		return err;
 	err = viommu_pasid_map(owner_of(g), guest, host);
@@ -121,6 +196,7 @@ void viommu__bind_release(struct viommu_guest *g)
 		g->held[i] = NULL;
 	}
 	g->stats.pasids_given = 0;
+	g->next_hp = 0;
 }
 
 /* With identity an id is ours while a shadow names it. */

@@ -208,6 +208,8 @@ struct viommu_guest {
 	/* Host PASIDs that we allocated, by guest PASID; NULL: none of these. */
 	struct unit_held *held[(VIOMMU_PASID_MAX + 1) / HELD_BITS];
 	uint32_t reclaim; /* the next PASID that is looked at when none is left */
+	/* HOST_PASIDS: once one was taken back, where the next host PASID is looked for; else 0 */
+	uint32_t next_hp;
 
 	struct viommu_guest_stats stats;
 };

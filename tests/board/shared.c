@@ -737,6 +737,21 @@ static void a_quota_is_one_vms(void **state)
 		run(&r);
 		assert_int_equal(status(b), DSA_ST_SUCCESS);
 	}
+	/* One that ends makes room for another, whatever its number. */
+	entry(a, 2)[0] = 0;
+	flush_pasid(a, 2);
+	for (gp = 7; gp >= 4; gp--) {
+		entry_set(a, gp, tables_root(&a->fs));
+		status_clear(a);
+		job(d, DSA_OP_FILL, gp, 0, 0x2222222222222222, TO);
+		assert_int_equal(enqueue(a, d), 0);
+		run(&r);
+		assert_int_equal(status(a), DSA_ST_SUCCESS);
+		entry(a, gp)[0] = 0;
+		flush_pasid(a, gp);
+	}
+	assert_int_equal(viommu_owner_count(viommu_domain_owner(viommu_board_domain(a->board))), 3);
+	assert_int_equal(stats(a).pasids_reclaimed, 4);
 	/* Without PASID it costs none. */
 	dsa_queues(a, 0);
 	copies(&r, a);

@@ -32,6 +32,7 @@ struct rig {
 	char order[64];           /* who ran, one after the other */
 	unsigned int ran;
 	void (*in_run)(struct rig *r, struct fn *f);
+	pthread_t thread;
 };
 
 static bool take(uint32_t *count)
@@ -257,6 +258,42 @@ static void functions_come_and_go(void **state)
 	assert_int_equal(viommu_pci_engines_remove(r.engines, more.pci), 0);
 	assert_int_equal(viommu_pci_engines_add(r.engines, r.fn[1].pci), 0);
 	viommu_pci_free(more.pci);
+	rig_close(&r);
+}
+
+static void *remover(void *arg)
+{
+	struct fn *f = arg;
+
+	return (void *)(intptr_t)viommu_pci_engines_remove(f->rig->engines, f->pci);
+}
+
+/* While one runs it, another removes it: from then on nobody begins, and it is still there. */
+static void removed_inside(struct rig *r, struct fn *f)
+{
+	r->in_run = NULL;
+	assert_int_equal(pthread_create(&r->thread, NULL, remover, f), 0);
+	do
+		store_seqcst(&f->work, 100);
+	while (run(r));
+	assert_int_equal(viommu_pci_engines_add(r->engines, f->pci), -EEXIST);
+	r->most = 1;
+}
+
+static void who_removes_a_function_waits_until_nobody_is_inside(void **state)
+{
+	struct rig r;
+	void *ret;
+
+	(void)state;
+	rig_open(&r, 3, 2);
+	r.in_run = removed_inside;
+	r.fn[0].work = 1;
+	assert_int_equal(run(&r), 1);
+	assert_int_equal(r.most, 1);
+	assert_int_equal(pthread_join(r.thread, &ret), 0);
+	assert_null(ret);
+	assert_int_equal(viommu_pci_engines_add(r.engines, r.fn[0].pci), 0);
 	rig_close(&r);
 }
 
@@ -500,6 +537,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(one_function_leaves_an_engine_for_each_other),
 	cmocka_unit_test(who_comes_late_has_an_engine_at_once),
 	cmocka_unit_test(functions_come_and_go),
+	cmocka_unit_test(who_removes_a_function_waits_until_nobody_is_inside),
 	cmocka_unit_test(a_function_that_is_reset_holds_nobody_up),
 	cmocka_unit_test(threads_leave_no_work_lying),
 	cmocka_unit_test(an_accelerator_is_divided),

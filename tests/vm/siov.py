@@ -17,7 +17,7 @@ import vmlib
 QUEUES = 4			# of the eight of the device, for each
 QUOTA = 3
 HOST_PASIDS = 0x1000		# the first number that the host chooses (cmd/machine.h)
-ROUNDS = 30
+ROUNDS = 15
 SECONDS = 1200
 
 
