@@ -307,12 +307,8 @@ bool viommu__board_bus(struct viommu_board *board, unsigned int n, uint16_t *por
 
 void viommu__board_buses_guess(struct viommu_board *board)
 {
-	unsigned int i;
-
 	pthread_mutex_lock(&board->plug);
 	pthread_mutex_lock(&board->lock);
-	for (i = 0; i < board->nr_ports; i++)
-		board->port[i].told = false;
 	ports_guess(board);
 	pthread_mutex_unlock(&board->lock);
 	ports_settle(board);

@@ -19,7 +19,7 @@ bool viommu__board_place(struct viommu_board *board, unsigned int n, struct viom
 /* The n-th port and the number of the bus behind it. False: there is none. */
 bool viommu__board_bus(struct viommu_board *board, unsigned int n, uint16_t *port, uint8_t *bus);
 
-/* As the ports count before the guest has said anything; then nothing of before is left. */
+/* After a reset: buses get the numbers of before a guest has said anything. */
 void viommu__board_buses_guess(struct viommu_board *board);
 /*
  * The n-th port has bus[n] behind it, and the n-th function is known if known[n] says so. What the
