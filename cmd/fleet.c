@@ -12,6 +12,7 @@
 
 #include "cmd.h"
 #include "machine.h"
+#include "replace.h"
 
 static void fleet_log(void *ctx, enum viommu_server_level level, const char *line)
 {
@@ -83,6 +84,7 @@ static int start(struct fleet *f)
 		.ctx = f,
 		.tick = fleet_tick,
 		.log = fleet_log,
+		.handover = o->replace ? o->replace->handover : NULL,
 	};
 	int ret;
 
@@ -113,7 +115,9 @@ int fleet_init(struct fleet *f, const struct machine_options *options)
 	unsigned int i;
 	int ret;
 
-	*f = (struct fleet){ .options = options, .next = options->first_sid };
+	*f = (struct fleet){ .options = options,
+			     .next = options->first_sid,
+			     .borrowed = options->replace };
 	ret = machine_folder(options, &f->dir, &f->own_dir);
 	if (ret == CMD_OK)
 		ret = start(f);
@@ -140,7 +144,7 @@ void fleet_fini(struct fleet *f)
 		viommu_device_free(f->shared[i].dev);
 	}
 	viommu_host_free(f->host);
-	if (f->own_dir)
+	if (f->own_dir && !f->borrowed)
 		rmdir(f->dir);
 	free(f->dir);
 	*f = (struct fleet){ .options = f->options };

@@ -511,7 +511,7 @@ static int fleet_folder(struct machine *m)
 	m->dir = machine_path_in(m->fleet->dir, name);
 	if (!m->dir)
 		return cmd_error(m->options->command, "out of memory");
-	if (mkdir(m->dir, 0700) && errno != EEXIST)
+	if (!m->borrowed && mkdir(m->dir, 0700) && errno != EEXIST)
 		return cmd_error(m->options->command, "%s: %s", m->dir, strerror(errno));
 	m->own_dir = m->fleet->own_dir;
 	return CMD_OK;
@@ -594,8 +594,12 @@ static void plug_log(const struct machine_seat *seat, enum viommu_server_level l
 static void plugged(void *ctx, struct viommu_pci *pci)
 {
 	const struct machine_seat *seat = ctx;
-	int ret = viommu_board_plug(seat->m->board, pci, seat->port);
+	int ret;
 
+	/* Taken over with its client (replace.c). */
+	if (seat->m->taking)
+		return;
+	ret = viommu_board_plug(seat->m->board, pci, seat->port);
 	if (!ret)
 		plug_log(seat, VIOMMU_SERVER_INFO, "plugged in");
 	else
@@ -719,8 +723,21 @@ static int devices(struct machine *m)
 static char *control(void *ctx, const char *line)
 {
 	struct machine *m = ctx;
+	char *text = NULL;
 
-	return !strcmp(line, "inspect") ? machine_report(m) : NULL;
+	if (!strcmp(line, "inspect"))
+		return machine_report(m);
+	/* Who may not be asked says why not (viommu-server/server.h, Replacement). */
+	if (strncmp(line, "replace ", 8) != 0 || (!m->fleet && m->options->fleet))
+		return NULL;
+	if (!m->fleet)
+		return strdup("refused it is a viommu vm, whose QEMU ends with it\n");
+	if (asprintf(&text,
+		     "refused it is VM %u of %u that are replaced together: --replace the folder "
+		     "above it\n",
+		     m->vm, m->fleet->nr) < 0)
+		text = NULL;
+	return text;
 }
 
 static int board(struct machine *m)
@@ -815,9 +832,10 @@ int machine_init_in(struct machine *m, const struct machine_options *options, st
 	m->registers = options->registers ? options->registers : REGISTERS_DEFAULT;
 	if (options->replace) {
 		m->borrowed = true;
-		m->registers = options->replace->registers;
-		m->placed = options->replace->placed;
-		m->warned = options->replace->warned;
+		m->registers = options->replace->vm[vm].registers;
+		m->placed = options->replace->vm[vm].placed;
+		m->warned = options->replace->vm[vm].warned;
+		m->misplaced = options->replace->vm[vm].misplaced;
 	}
 	ret = fleet ? fleet_folder(m) : machine_folder(options, &m->dir, &m->own_dir);
 	if (ret == CMD_OK)

@@ -46,7 +46,6 @@ struct machine_shared_device {
 };
 
 struct replace;
-struct replace_words;
 
 struct machine_options {
 	const char *command; /* for messages */
@@ -91,8 +90,8 @@ struct machine {
 	const struct machine_options *options;
 	struct fleet *fleet; /* NULL: the only one, with a host and a server of its own */
 	unsigned int vm;     /* its number there */
-	const struct replace_words *words; /* that it was made of: for who takes its place */
-	bool borrowed;                     /* folder and files are another process's */
+	bool borrowed;       /* folder and files are another process's */
+	bool taking;         /* another one's place: its clients were there before */
 	char *dir;
 	bool own_dir;
 	uint64_t registers; /* the DMAR table says */
@@ -165,6 +164,7 @@ struct fleet {
 	const struct machine_options *options;
 	char *dir;
 	bool own_dir;
+	bool borrowed; /* the folder is another process's */
 	struct viommu_host *host;
 	struct viommu_server *server;
 	unsigned int nr_shared;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What goes from one viommu serve to the next, besides what the server hands over by itself
- * (viommu-server/server.h, Replacement): the board's state, and how the process was started, so
- * that the next one makes the same machine. As bytes:
+ * (viommu-server/server.h, Replacement): the state of each VM's board, and how the process was
+ * started, so that the next one makes the same machines. As bytes:
  *
  *	0   8 bytes   length of the text, little-endian
- *	8   text      JSON: version, words, dir, own_dir, registers, placed, warned
+ *	8   text      JSON: version, words, dir, own_dir, vms: registers, placed, warned,
+ *		      misplaced, plugged, bytes of its state
  *	    zeroes    up to a multiple of 16
- *	    state     viommu/state.h
+ *	    state     viommu/state.h; of the next VM from the next multiple of 16 on
+ *
+ * Several VMs on one host are one whole: all stand still, are saved, and go on, or none of them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,9 +28,9 @@
 #define HEAD      8u
 #define MAX_WORDS 1024u
 
-static size_t text_room(size_t text)
+static size_t room(size_t bytes)
 {
-	return (HEAD + text + 15) / 16 * 16;
+	return (bytes + 15) / 16 * 16;
 }
 
 /* ---- The one that serves */
@@ -46,91 +49,140 @@ static char *absolute(const char *dir)
 	return out;
 }
 
-static char *describe(const struct machine *m)
+struct saved {
+	void *state[MACHINE_MAX_VMS];
+	size_t bytes[MACHINE_MAX_VMS];
+};
+
+/* The numbers of the devices behind ports that are there: the board has them in this order. */
+static json_t *plugged(const struct machine *m)
 {
-	const struct replace_words *words = m->words;
-	json_t *list = json_array(), *root;
-	char *dir = absolute(m->dir), *text = NULL;
-	bool failed = !list || !dir;
+	json_t *list = json_array();
+	struct viommu_pci *pci;
+	unsigned int i, n;
+
+	for (i = 0; (pci = viommu_board_device(m->board, i, NULL)); i++)
+		for (n = 0; n < m->nr; n++)
+			if (m->seat[n].port && viommu_dsa_pci(m->dsa[n]) == pci)
+				json_array_append_new(list, json_integer(n));
+	return list;
+}
+
+static json_t *describe_vm(const struct machine *m, size_t bytes)
+{
+	return json_pack("{s:I, s:I, s:b, s:b, s:o, s:I}", "registers", (json_int_t)m->registers,
+			 "placed", (json_int_t)m->placed, "warned", m->warned, "misplaced",
+			 m->misplaced, "plugged", plugged(m), "bytes", (json_int_t)bytes);
+}
+
+static char *describe(const struct replace_whole *whole, const struct saved *saved)
+{
+	const struct machine *m = whole->machine;
+	const struct replace_words *words = whole->words;
+	bool own_dir = whole->fleet ? whole->fleet->own_dir : m->own_dir;
+	json_t *list = json_array(), *vms = json_array(), *root;
+	char *dir = absolute(whole->fleet ? whole->fleet->dir : m->dir), *text = NULL;
+	bool failed = !list || !vms || !dir;
+	unsigned int vm;
 	int i;
 
 	for (i = 0; i < words->argc && !failed; i++)
 		failed = json_array_append_new(list, json_string(words->argv[i])) != 0;
+	for (vm = 0; vm < whole->nr && !failed; vm++)
+		failed = json_array_append_new(vms, describe_vm(&m[vm], saved->bytes[vm])) != 0;
 	if (!failed) {
-		root = json_pack("{s:i, s:O, s:s, s:b, s:I, s:I, s:b}", "version", VERSION, "words",
-				 list, "dir", dir, "own_dir", m->own_dir, "registers",
-				 (json_int_t)m->registers, "placed", (json_int_t)m->placed,
-				 "warned", m->warned);
+		root = json_pack("{s:i, s:O, s:s, s:b, s:O}", "version", VERSION, "words", list,
+				 "dir", dir, "own_dir", own_dir, "vms", vms);
 		text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 		json_decref(root);
 	}
 	json_decref(list);
+	json_decref(vms);
 	free(dir);
 	return text;
 }
 
-static int save_board(struct machine *m, void **data, size_t *bytes, char *why, size_t why_size)
+static int pack(const struct replace_whole *whole, const struct saved *saved, void **data,
+		size_t *bytes)
 {
-	char *text = describe(m);
-	size_t n = text ? strlen(text) : 0, i;
-	void *state = NULL;
-	uint8_t *p = NULL;
-	int ret = text ? 0 : -ENOMEM;
+	char *text = describe(whole, saved);
+	size_t n = text ? strlen(text) : 0, at = room(HEAD + n);
+	unsigned int i;
+	uint8_t *p;
 
-	if (!ret)
-		ret = viommu_board_save(m->board, &state, bytes);
-	if (!ret) {
-		p = calloc(1, text_room(n) + *bytes);
-		ret = p ? 0 : -ENOMEM;
-	}
-	if (!ret) {
-		for (i = 0; i < HEAD; i++)
-			p[i] = (uint8_t)(n >> 8 * i);
+	*bytes = at;
+	for (i = 0; i < whole->nr; i++)
+		*bytes += room(saved->bytes[i]);
+	p = text ? calloc(1, *bytes) : NULL;
+	for (i = 0; p && i < HEAD; i++)
+		p[i] = (uint8_t)(n >> 8 * i);
+	if (p)
 		memcpy(p + HEAD, text, n);
-		memcpy(p + text_room(n), state, *bytes);
-		*bytes += text_room(n);
-	} else {
-		snprintf(why, why_size, "state: %s", strerror(-ret));
+	for (i = 0; p && i < whole->nr; i++) {
+		memcpy(p + at, saved->state[i], saved->bytes[i]);
+		at += room(saved->bytes[i]);
 	}
-	*data = p;
-	viommu_state_free(state);
 	free(text);
-	return ret;
-}
-
-static int save(void *ctx, void **data, size_t *bytes, char *why, size_t why_size)
-{
-	struct machine *m = ctx;
-	int ret;
-
-	ret = viommu_board_pause(m->board, why, why_size);
-	if (ret)
-		return ret;
-	ret = save_board(m, data, bytes, why, why_size);
-	if (ret)
-		viommu_board_resume(m->board);
-	return ret;
+	*data = p;
+	return p ? 0 : -ENOMEM;
 }
 
 static void resume(void *ctx)
 {
-	struct machine *m = ctx;
+	struct replace_whole *whole = ctx;
+	unsigned int i;
 
-	viommu_board_resume(m->board);
+	for (i = 0; i < whole->nr; i++)
+		viommu_board_resume(whole->machine[i].board);
 }
 
-int replace_allow(struct machine *m, const struct replace_words *words)
+static int save(void *ctx, void **data, size_t *bytes, char *why, size_t why_size)
+{
+	struct replace_whole *whole = ctx;
+	struct saved saved = { .bytes = { 0 } };
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < whole->nr && !ret; i++)
+		ret = viommu_board_pause(whole->machine[i].board, why, why_size);
+	if (ret) {
+		resume(whole);
+		return ret;
+	}
+	for (i = 0; i < whole->nr && !ret; i++)
+		ret = viommu_board_save(whole->machine[i].board, &saved.state[i], &saved.bytes[i]);
+	if (!ret)
+		ret = pack(whole, &saved, data, bytes);
+	if (ret) {
+		snprintf(why, why_size, "state: %s", strerror(-ret));
+		resume(whole);
+	}
+	for (i = 0; i < whole->nr; i++)
+		viommu_state_free(saved.state[i]);
+	return ret;
+}
+
+int replace_allow(struct replace_whole *whole)
 {
 	const struct viommu_server_handover_ops ops = {
 		.size = sizeof(ops),
-		.ctx = m,
+		.ctx = whole,
 		.save = save,
 		.resume = resume,
 	};
-	int ret = viommu_server_allow_handover(m->server, &ops);
+	int ret = viommu_server_allow_handover(whole->machine->server, &ops);
 
-	m->words = words;
-	return ret ? cmd_error(m->options->command, "%s", strerror(-ret)) : CMD_OK;
+	return ret ? cmd_error(whole->machine->options->command, "%s", strerror(-ret)) : CMD_OK;
+}
+
+void replace_borrow(struct replace_whole *whole, bool borrowed)
+{
+	unsigned int i;
+
+	for (i = 0; i < whole->nr; i++)
+		whole->machine[i].borrowed = borrowed;
+	if (whole->fleet)
+		whole->fleet->borrowed = borrowed;
 }
 
 /* ---- The one that comes */
@@ -161,20 +213,64 @@ static bool get_words(const json_t *list, struct replace_words *words)
 	return words->argv;
 }
 
+static bool read_vm(struct replace_vm *vm, const json_t *root)
+{
+	const json_t *warned = json_object_get(root, "warned");
+	const json_t *misplaced = json_object_get(root, "misplaced");
+	const json_t *list = json_object_get(root, "plugged"), *one;
+	uint64_t bytes;
+	size_t i;
+
+	if (!json_is_boolean(warned) || !json_is_boolean(misplaced) || !json_is_array(list) ||
+	    json_array_size(list) > MACHINE_MAX_DEVICES)
+		return false;
+	vm->warned = json_is_true(warned);
+	vm->misplaced = json_is_true(misplaced);
+	json_array_foreach(list, i, one)
+	{
+		if (!json_is_integer(one) || json_integer_value(one) < 0 ||
+		    json_integer_value(one) > UINT16_MAX)
+			return false;
+		vm->plugged[vm->nr_plugged++] = (unsigned int)json_integer_value(one);
+	}
+	if (!get_number(root, "registers", &vm->registers) ||
+	    !get_number(root, "placed", &vm->placed) || !get_number(root, "bytes", &bytes))
+		return false;
+	vm->board_bytes = bytes;
+	return true;
+}
+
 static bool read_text(struct replace *r, const json_t *root)
 {
 	const json_t *own_dir = json_object_get(root, "own_dir");
-	const json_t *warned = json_object_get(root, "warned");
+	const json_t *vms = json_object_get(root, "vms"), *vm;
 	const char *dir = json_string_value(json_object_get(root, "dir"));
+	size_t i;
 
-	if (!json_is_boolean(own_dir) || !json_is_boolean(warned) || !dir || *dir != '/')
+	if (!json_is_boolean(own_dir) || !dir || *dir != '/' || !json_array_size(vms) ||
+	    json_array_size(vms) > MACHINE_MAX_VMS)
 		return false;
+	json_array_foreach(vms, i, vm) if (!read_vm(&r->vm[r->nr++], vm)) return false;
 	r->own_dir = json_is_true(own_dir);
-	r->warned = json_is_true(warned);
 	r->dir = strdup(dir);
-	return r->dir && get_number(root, "registers", &r->registers) &&
-	       get_number(root, "placed", &r->placed) &&
-	       get_words(json_object_get(root, "words"), &r->words);
+	return r->dir && get_words(json_object_get(root, "words"), &r->words);
+}
+
+/* Where in the rest the state of each board is: all of it. */
+static bool read_boards(struct replace *r, const uint8_t *p, size_t bytes)
+{
+	struct replace_vm *vm;
+	unsigned int i;
+
+	for (i = 0; i < r->nr; i++) {
+		vm = &r->vm[i];
+		if (vm->board_bytes > bytes || room(vm->board_bytes) > bytes)
+			return false;
+		vm->board = p;
+		p += room(vm->board_bytes);
+		bytes -= room(vm->board_bytes);
+	}
+	return !bytes;
 }
 
 static int read_data(struct replace *r, const uint8_t *p, size_t bytes, const char *command)
@@ -185,7 +281,7 @@ static int read_data(struct replace *r, const uint8_t *p, size_t bytes, const ch
 
 	for (i = 0; bytes >= HEAD && i < (int)HEAD; i++)
 		n |= (uint64_t)p[i] << 8 * i;
-	if (bytes >= HEAD && n <= bytes - HEAD && text_room(n) <= bytes)
+	if (bytes >= HEAD && n <= bytes - HEAD && room(HEAD + n) <= bytes)
 		root = json_loadb((const char *)p + HEAD, n, 0, NULL);
 	if (!json_is_object(root) || !get_number(root, "version", &version))
 		ret = cmd_error(command, "the state is no viommu's");
@@ -194,11 +290,9 @@ static int read_data(struct replace *r, const uint8_t *p, size_t bytes, const ch
 				(unsigned long long)version, VERSION);
 	else if (!read_text(r, root))
 		ret = cmd_error(command, "the state is wrong: how it was started");
+	else if (!read_boards(r, p + room(HEAD + n), bytes - room(HEAD + n)))
+		ret = cmd_error(command, "the state is wrong: it is too short, or too long");
 	json_decref(root);
-	if (ret == CMD_OK) {
-		r->board = p + text_room(n);
-		r->board_bytes = bytes - text_room(n);
-	}
 	return ret;
 }
 
@@ -240,27 +334,71 @@ static double paused_ms(const struct replace *r)
 	       1e6;
 }
 
-int replace_take(struct replace *r, struct machine *m)
+/* Behind ports everything is where it was before the board is loaded. */
+static int plug(struct machine *m, const struct replace_vm *vm)
 {
-	const char *command = m->options->command;
-	char why[256];
+	unsigned int i, n;
+
+	for (i = 0; i < vm->nr_plugged; i++) {
+		n = vm->plugged[i];
+		if (n >= m->nr || !m->seat[n].port ||
+		    viommu_board_plug(m->board, viommu_dsa_pci(m->dsa[n]), m->seat[n].port))
+			return cmd_error(m->options->command,
+					 "the state does not fit: device %u behind a port", n);
+	}
+	return CMD_OK;
+}
+
+static int load(struct machine *m, const struct replace_vm *vm)
+{
+	struct viommu_guest_stats s = { .size = sizeof(s) };
+	char why[256], about[16] = "";
 	int ret;
 
-	ret = viommu_board_load(m->board, r->board, r->board_bytes, why, sizeof(why));
+	ret = plug(m, vm);
+	if (ret != CMD_OK)
+		return ret;
+	if (m->fleet)
+		snprintf(about, sizeof(about), "VM %u: ", m->vm);
+	ret = viommu_board_load(m->board, vm->board, vm->board_bytes, why, sizeof(why));
 	if (ret)
-		return cmd_error(command, "the state does not fit: %s",
+		return cmd_error(m->options->command, "the state does not fit: %s%s", about,
 				 ret == -EINVAL ? why : strerror(-ret));
+	/* What was looked at is not news. */
+	viommu_guest_stats(viommu_board_guest(m->board), &s);
+	m->faults = s.faults;
+	return CMD_OK;
+}
+
+int replace_take(struct replace *r, struct replace_whole *whole)
+{
+	struct machine *m = whole->machine;
+	const char *command = m->options->command;
+	char why[256];
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < whole->nr; i++) {
+		ret = load(&m[i], &r->vm[i]);
+		if (ret != CMD_OK)
+			return ret;
+	}
 	/*
 	 * Before the other one has let go; afterwards the signal is ours as it would have been his.
 	 */
 	if (machine_signal_seen())
 		return cmd_error(command, "told to end");
+	/* Who is connected was so before: what was plugged in is, and nothing else. */
+	for (i = 0; i < whole->nr; i++)
+		m[i].taking = true;
 	ret = viommu_server_take(m->server, why, sizeof(why));
+	for (i = 0; i < whole->nr; i++)
+		m[i].taking = false;
 	if (ret)
 		return cmd_error(command, "%s", why);
-	m->borrowed = false;
-	viommu_board_resume(m->board);
-	printf("viommu %s: serves %s now, which stood still for %.1f ms\n", command, m->dir,
+	replace_borrow(whole, false);
+	resume(whole);
+	printf("viommu %s: serves %s now, which stood still for %.1f ms\n", command, r->dir,
 	       paused_ms(r));
 	fflush(stdout);
 	/* It is as large as all that was saved. */

@@ -16,21 +16,41 @@ struct replace_words {
 };
 
 /*
- * This machine may be replaced, by one that is made of the same words. CMD_OK or after a message.
+ * What is replaced as a whole: one machine, or all those of a fleet. Borrowed, as is what it names.
  */
-int replace_allow(struct machine *m, const struct replace_words *words);
+struct replace_whole {
+	struct machine *machine;
+	unsigned int nr;
+	struct fleet *fleet; /* NULL: the machine is alone */
+	const struct replace_words *words;
+};
 
-/* The state of a process that stands still, for as long as it takes to make the same machine. */
-struct replace {
-	struct viommu_server_handover *handover;
+/*
+ * It may be replaced, by one that is made of the same words. Until its server ends. CMD_OK or after
+ * a message.
+ */
+int replace_allow(struct replace_whole *whole);
+
+/* One machine of a process that stands still. */
+struct replace_vm {
 	const void *board;
 	size_t board_bytes;
+	bool warned;
+	bool misplaced;
+	uint64_t registers;
+	uint64_t placed;
+	unsigned int nr_plugged; /* behind ports, in their order on the board */
+	unsigned int plugged[MACHINE_MAX_DEVICES];
+};
+
+/* The state of a process that stands still, for as long as it takes to make the same machines. */
+struct replace {
+	struct viommu_server_handover *handover;
 	struct replace_words words;
 	char *dir;
 	bool own_dir;
-	bool warned;
-	uint64_t registers;
-	uint64_t placed;
+	unsigned int nr;
+	struct replace_vm vm[MACHINE_MAX_VMS];
 };
 
 /*
@@ -39,10 +59,12 @@ struct replace {
  */
 int replace_ask(struct replace *r, const char *where, const char *command);
 /*
- * m was made of r->words with options.replace: loads its board and serves in the other's stead.
- * CMD_OK or after a message.
+ * The machines were made of r->words with options.replace: loads their boards and serves in the
+ * other's stead. CMD_OK or after a message.
  */
-int replace_take(struct replace *r, struct machine *m);
+int replace_take(struct replace *r, struct replace_whole *whole);
+/* Folders and files are (not) another process's. */
+void replace_borrow(struct replace_whole *whole, bool borrowed);
 void replace_free(struct replace *r);
 
 #endif /* VIOMMU_CMD_REPLACE_H */

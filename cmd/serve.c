@@ -34,8 +34,8 @@ static void print_help(void)
 	       "  --json                 print one line of JSON instead: qemu_args, control,\n"
 	       "                         plug\n"
 	       "  --replace DIR          take the place of the viommu serve in that folder, while\n"
-	       "                         its guest runs; --verbose and --quiet go with it, the\n"
-	       "                         other options stay as they are\n",
+	       "                         its guests run, of --vms all of them; --verbose and\n"
+	       "                         --quiet go with it, the other options stay as they are\n",
 	       machine_options_help);
 }
 
@@ -116,15 +116,16 @@ static int print_json(json_t *root)
 	return text ? CMD_OK : cmd_error(name, "out of memory");
 }
 
-static int run(struct machine *m)
+static int run(struct replace_whole *whole)
 {
+	struct viommu_server *server = whole->machine->server;
 	int ret;
 
 	fflush(stdout);
-	ret = viommu_server_run(m->server);
+	ret = viommu_server_run(server);
 	/* Another process has it all now. */
-	if (viommu_server_handed_over(m->server))
-		m->borrowed = true;
+	if (viommu_server_handed_over(server))
+		replace_borrow(whole, true);
 	return ret ? cmd_error(name, "%s", strerror(-ret)) : CMD_OK;
 }
 
@@ -136,20 +137,19 @@ static int begin(struct machine *m)
 	return ret == CMD_OK ? machine_drop_privileges(m->options, m->options->user) : ret;
 }
 
-static int serve(struct machine *m, const char *memory, bool json)
+static int print_machine(const struct machine *m, const char *memory, bool json)
 {
 	char **args = machine_args(m);
-	int ret;
+	int ret = CMD_OK;
 
 	if (!args)
 		return cmd_error(name, "out of memory");
-	ret = begin(m);
-	if (ret == CMD_OK && json)
+	if (json)
 		ret = print_json(machine_json(m, args, memory));
-	else if (ret == CMD_OK)
+	else
 		print_args(m, args, memory);
 	machine_args_free(args);
-	return ret == CMD_OK ? run(m) : ret;
+	return ret;
 }
 
 static int print_fleet(const struct fleet *f, const char *memory, bool json)
@@ -182,28 +182,72 @@ static int print_fleet(const struct fleet *f, const char *memory, bool json)
 	return json ? print_json(root) : CMD_OK;
 }
 
-static int serve_fleet(struct machine_options *o, const char *memory, bool json)
+static bool is_fleet(const struct machine_options *o)
 {
-	static struct fleet f;
-	int ret;
+	return o->vms || o->nr_shared;
+}
 
+static int fleet_options(struct machine_options *o)
+{
 	if (!o->vms)
 		o->vms = 1;
 	/* Guests have the same PASIDs, and a shared device has one table for all of them. */
-	if (!(o->guest_flags & (VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD))) {
-		if (o->pasids_said)
-			return cmd_usage(name, "--pasids identity is for one VM alone: guests of "
-					       "--vms have the same numbers");
-		o->guest_flags |= VIOMMU_GUEST_HOST_PASIDS;
+	if (o->guest_flags & (VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD))
+		return CMD_OK;
+	if (o->pasids_said)
+		return cmd_usage(name, "--pasids identity is for one VM alone: guests of "
+				       "--vms have the same numbers");
+	o->guest_flags |= VIOMMU_GUEST_HOST_PASIDS;
+	return CMD_OK;
+}
+
+/* All that one process serves. */
+struct all {
+	struct machine machine; /* without a fleet */
+	struct fleet fleet;
+	struct replace_whole whole;
+};
+
+static int all_init(struct all *all, struct machine_options *o, const struct replace_words *words)
+{
+	int ret;
+
+	if (!is_fleet(o)) {
+		ret = machine_init(&all->machine, o);
+		all->whole = (struct replace_whole){ &all->machine, 1, NULL, words };
+	} else {
+		ret = fleet_options(o);
+		if (ret == CMD_OK)
+			ret = fleet_init(&all->fleet, o);
+		all->whole = (struct replace_whole){ all->fleet.machine, all->fleet.nr, &all->fleet,
+						     words };
 	}
-	ret = fleet_init(&f, o);
+	return ret == CMD_OK ? replace_allow(&all->whole) : ret;
+}
+
+static void all_fini(struct all *all)
+{
+	if (all->whole.fleet)
+		fleet_fini(&all->fleet);
+	else
+		machine_fini(&all->machine);
+}
+
+static int serve(struct machine_options *o, const struct replace_words *words, const char *memory,
+		 bool json)
+{
+	static struct all all;
+	int ret;
+
+	ret = all_init(&all, o, words);
 	if (ret == CMD_OK)
-		ret = begin(&f.machine[0]);
+		ret = begin(all.whole.machine);
 	if (ret == CMD_OK)
-		ret = print_fleet(&f, memory, json);
+		ret = all.whole.fleet ? print_fleet(&all.fleet, memory, json)
+				      : print_machine(&all.machine, memory, json);
 	if (ret == CMD_OK)
-		ret = run(&f.machine[0]);
-	fleet_fini(&f);
+		ret = run(&all.whole);
+	all_fini(&all);
 	return ret;
 }
 
@@ -279,12 +323,20 @@ static int read_options(struct serve *s, int argc, char **argv)
 	return CMD_OK;
 }
 
-/* The machine of the process that serves in `where`, in its stead. */
+/* How many VMs it serves is among its words, too. */
+static int same_number(struct replace *r, const struct machine_options *o)
+{
+	if (r->nr == (is_fleet(o) && o->vms ? o->vms : 1))
+		return CMD_OK;
+	return cmd_error(name, "the state is wrong: of %u VMs", r->nr);
+}
+
+/* The machines of the process that serves in that folder, in its stead. */
 static int replace(const struct serve *now)
 {
+	static struct replace r;
+	static struct all all;
 	struct serve was;
-	struct replace r;
-	struct machine m;
 	int ret;
 
 	if (now->other)
@@ -293,20 +345,20 @@ static int replace(const struct serve *now)
 	ret = replace_ask(&r, now->replace, name);
 	if (ret == CMD_OK)
 		ret = read_options(&was, r.words.argc, r.words.argv);
+	if (ret == CMD_OK)
+		ret = same_number(&r, &was.options);
 	if (ret == CMD_OK) {
 		was.options.replace = &r;
 		if (now->options.level != VIOMMU_SERVER_WARNING)
 			was.options.level = now->options.level;
-		ret = machine_init(&m, &was.options);
+		ret = all_init(&all, &was.options, &r.words);
 		if (ret == CMD_OK)
-			ret = machine_signals(&m);
+			ret = machine_signals(all.whole.machine);
 		if (ret == CMD_OK)
-			ret = replace_allow(&m, &r.words);
+			ret = replace_take(&r, &all.whole);
 		if (ret == CMD_OK)
-			ret = replace_take(&r, &m);
-		if (ret == CMD_OK)
-			ret = run(&m);
-		machine_fini(&m);
+			ret = run(&all.whole);
+		all_fini(&all);
 	}
 	replace_free(&r);
 	return ret;
@@ -315,7 +367,6 @@ static int replace(const struct serve *now)
 int cmd_serve(int argc, char **argv)
 {
 	const struct replace_words words = { argc, argv };
-	struct machine m;
 	struct serve s;
 	int ret;
 
@@ -328,13 +379,5 @@ int cmd_serve(int argc, char **argv)
 	}
 	if (s.replace)
 		return replace(&s);
-	if (s.options.vms || s.options.nr_shared)
-		return serve_fleet(&s.options, s.memory, s.json);
-	ret = machine_init(&m, &s.options);
-	if (ret == CMD_OK)
-		ret = replace_allow(&m, &words);
-	if (ret == CMD_OK)
-		ret = serve(&m, s.memory, s.json);
-	machine_fini(&m);
-	return ret;
+	return serve(&s.options, &words, s.memory, s.json);
 }

@@ -205,8 +205,9 @@ struct viommu_server_handover_ops {
 
 /*
  * Lets processes of this one's user (or root) replace it, by its control sockets: a line that
- * begins with "replace " is not for answer() then. ops is copied. Before viommu_server_run(). 0,
- * -EINVAL.
+ * begins with "replace " asks for it. answer() gets that, too, and returns NULL if it may; else
+ * "refused WHY\n" (256 bytes at most), which viommu_server_handover_new() tells there. ops is
+ * copied. Before viommu_server_run(). 0, -EINVAL.
  */
 VIOMMU_API int viommu_server_allow_handover(struct viommu_server *server,
 					    const struct viommu_server_handover_ops *ops);

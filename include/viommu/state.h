@@ -18,11 +18,12 @@
  *	viommu_board_resume(new);
  *	viommu_state_free(state);
  *
- * Who loads makes the board with the configuration that it had, adds the same devices under the
- * same requester ids, and adds the guest's memory, first. What does not fit is refused with one
- * line that says what: "00:05.0: saved with 9 MSI-X vectors, has 7". A state that was cut, flipped
- * or made up is refused as well, and a refused one leaves a board that is as after
- * viommu_board_new(), its functions as after viommu_pci_reset().
+ * Who loads makes the board with the configuration that it had, names the same ports, adds the same
+ * devices in the same slots and behind the same ports, in the order of viommu_board_device(), and
+ * adds the guest's memory, first. The numbers of buses behind ports are the state's. What does not
+ * fit is refused with one line that says what: "00:05.0: saved with 9 MSI-X vectors, has 7". A
+ * state that was cut, flipped or made up is refused as well, and a refused one leaves a board that
+ * is as after viommu_board_new(), its functions as after viommu_pci_reset().
  *
  * What is saved is the guest's: nothing of it is more trusted than what a guest writes.
  * docs/state.md has the format and its rules.

@@ -39,6 +39,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bits.h"
+#include "board/ports.h"
 #include "board/state.h"
 #include "dev/pci.h"
 
@@ -274,6 +275,93 @@ static void ports_told(struct viommu_board *board)
 	pthread_mutex_unlock(&board->lock);
 	ports_settle(board);
 	pthread_mutex_unlock(&board->plug);
+}
+
+/* ---- Ports in a saved state ---- */
+
+bool viommu__board_place(struct viommu_board *board, unsigned int n, struct viommu__place *out)
+{
+	const struct entry *e = &board->entry[n];
+	bool found;
+
+	pthread_mutex_lock(&board->plug);
+	found = n < board->nr;
+	if (found)
+		*out = (struct viommu__place){ e->port ? e->port : e->sid, e->port, e->linked };
+	pthread_mutex_unlock(&board->plug);
+	return found;
+}
+
+bool viommu__board_bus(struct viommu_board *board, unsigned int n, uint16_t *port, uint8_t *bus)
+{
+	bool found;
+
+	pthread_mutex_lock(&board->plug);
+	found = n < board->nr_ports;
+	if (found) {
+		*port = board->port[n].sid;
+		*bus = board->port[n].bus;
+	}
+	pthread_mutex_unlock(&board->plug);
+	return found;
+}
+
+void viommu__board_buses_guess(struct viommu_board *board)
+{
+	pthread_mutex_lock(&board->plug);
+	pthread_mutex_lock(&board->lock);
+	ports_guess(board);
+	pthread_mutex_unlock(&board->lock);
+	ports_settle(board);
+	pthread_mutex_unlock(&board->plug);
+}
+
+/* Who was not known had another one's requester id, and waits for the next word. */
+static int entries_load(struct viommu_board *board, const bool *known)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < board->nr; i++)
+		if (board->entry[i].port)
+			entry_unlink(board, &board->entry[i]);
+	for (i = 0; i < board->nr && !ret; i++) {
+		struct entry *e = &board->entry[i];
+		uint16_t sid = e->sid;
+
+		if (e->port)
+			sid = VIOMMU_SID(port_find(board, e->port)->bus, 0, 0);
+		if (e->port && known[i])
+			ret = entry_link(board, e, sid);
+		pthread_mutex_lock(&board->lock);
+		e->sid = sid;
+		pthread_mutex_unlock(&board->lock);
+	}
+	return ret;
+}
+
+int viommu__board_buses_load(struct viommu_board *board, const uint8_t *bus, const bool *known)
+{
+	uint8_t told[VIOMMU_PCI_VENDOR_BYTES];
+	unsigned int i;
+	int ret = 0;
+
+	if (viommu_pci_config_read(board->unit, VIOMMU_PCI_VENDOR_AT, told, sizeof(told)))
+		return -EINVAL;
+	pthread_mutex_lock(&board->plug);
+	for (i = 0; i < board->nr_ports; i++)
+		if (!bus[i] || (told[i] && told[i] != bus[i]))
+			ret = -EINVAL;
+	pthread_mutex_lock(&board->lock);
+	for (i = 0; i < board->nr_ports && !ret; i++) {
+		board->port[i].bus = bus[i];
+		board->port[i].told = told[i] != 0;
+	}
+	pthread_mutex_unlock(&board->lock);
+	if (!ret)
+		ret = entries_load(board, known);
+	pthread_mutex_unlock(&board->plug);
+	return ret;
 }
 
 /* ---- The unit's PCI function ---- */

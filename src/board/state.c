@@ -2,9 +2,10 @@
 /*
  * A board paused, saved and restored: the order of its parts.
  *
- *	BORD	requester ids of the functions, in the order in which they were added (to compare)
+ *	BORD	ports with the numbers of their buses, functions by their slots, both in the order in
+ *		which they were added (slots to compare)
  *	MEMR	where there was memory (to compare)
- *	FUNC	the unit's function, then each device's
+ *	FUNC	the unit's function, then each device's; then the buses have their numbers
  *	UNIT...	the unit (guest/state.c): it binds, so functions come before
  *	HDEV	page requests of each device: they need the binds
  *	MODL	each device model: it may look at all of that
@@ -21,6 +22,7 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/state.h"
+#include "board/ports.h"
 #include "board/state.h"
 #include "dev/state.h"
 #include "guest/state.h"
@@ -28,6 +30,10 @@
 
 #define TAG_BOARD  VIOMMU__TAG('B', 'O', 'R', 'D')
 #define TAG_MEMORY VIOMMU__TAG('M', 'E', 'M', 'R')
+
+#define PLACE_BYTES  3u /* of a device in BORD */
+#define PLACE_BEHIND 0x1u
+#define PLACE_KNOWN  0x2u
 
 /* ---- Pausing --------------------------------------------------------------------------------- */
 
@@ -104,14 +110,26 @@ static struct viommu__pasid_names names_of(struct viommu_board *board)
 
 /* ---- Saving ---------------------------------------------------------------------------------- */
 
+/* Requester ids behind ports are the guest's business: a function is named by its slot. */
 static void devices_save(struct viommu_board *board, struct viommu_state_out *out)
 {
-	unsigned int i;
-	uint16_t sid;
+	struct viommu__place place;
+	unsigned int i, nr = 0;
+	uint16_t port;
+	uint8_t bus;
 
 	viommu__section_begin(out, TAG_BOARD, 1, 0);
-	for (i = 0; viommu_board_device(board, i, &sid); i++)
-		viommu_state_put_u16(out, sid);
+	while (viommu__board_bus(board, nr, &port, &bus))
+		nr++;
+	viommu_state_put_u8(out, (uint8_t)nr);
+	for (i = 0; viommu__board_bus(board, i, &port, &bus); i++) {
+		viommu_state_put_u16(out, port);
+		viommu_state_put_u8(out, bus);
+	}
+	for (i = 0; viommu__board_place(board, i, &place); i++) {
+		viommu_state_put_u16(out, place.slot);
+		viommu_state_put_u8(out, (uint8_t)(place.behind | place.known << 1));
+	}
 	viommu__section_end(out);
 }
 
@@ -174,22 +192,55 @@ static struct viommu_pci *about_device(struct viommu_board *board, unsigned int 
 	return pci;
 }
 
-static void devices_check(struct viommu_board *board, struct viommu_state_in *in)
+/* What of the ports is the guest's. */
+struct buses {
+	uint8_t bus[VIOMMU_BOARD_MAX_PORTS];
+	bool known[VIOMMU_BOARD_MAX_DEVICES];
+};
+
+static void ports_check(struct viommu_board *board, struct viommu_state_in *in, struct buses *out)
 {
-	unsigned int i, n;
-	uint16_t sid, saved;
+	unsigned int n = viommu_state_get_u8(in), i;
+	uint16_t port, saved;
+	char text[32];
+	uint8_t bus;
+
+	for (i = 0; viommu__board_bus(board, i, &port, &bus) && i < n; i++) {
+		saved = viommu_state_get_u16(in);
+		out->bus[i] = viommu_state_get_u8(in);
+		sid_text(saved, text, sizeof(text));
+		if (saved != port)
+			viommu_state_refuse(in, "%sno such port, or not as number %u", text, i);
+	}
+	if (i < n)
+		viommu_state_refuse(in, "saved with %u ports, has %u", n, i);
+	else if (viommu__board_bus(board, i, &port, &bus))
+		viommu_state_refuse(in, "saved with %u ports, has more", n);
+}
+
+static void devices_check(struct viommu_board *board, struct viommu_state_in *in, struct buses *out)
+{
+	struct viommu__place place;
+	unsigned int i, n, flags;
+	uint16_t saved;
 	char text[32];
 
-	n = (unsigned int)viommu_state_left(in) / 2;
-	for (i = 0; viommu_board_device(board, i, &sid); i++) {
+	ports_check(board, in, out);
+	n = (unsigned int)viommu_state_left(in) / PLACE_BYTES;
+	for (i = 0; viommu__state_ok(in) && viommu__board_place(board, i, &place); i++) {
 		if (i >= n) {
 			viommu_state_refuse(in, "saved with %u devices, has more", n);
 			return;
 		}
 		saved = viommu_state_get_u16(in);
+		flags = viommu_state_get_u8(in);
+		out->known[i] = flags & PLACE_KNOWN;
 		sid_text(saved, text, sizeof(text));
-		if (saved != sid)
-			viommu_state_refuse(in, "%sno such device, or not as number %u", text, i);
+		if (saved != place.slot || (flags & PLACE_BEHIND) != place.behind)
+			viommu_state_refuse(in, "%sno device %s, or not as number %u", text,
+					    flags & PLACE_BEHIND ? "behind it" : "there", i);
+		else if (flags >> 2 || (!place.behind && !out->known[i]))
+			viommu_state_refuse(in, "%sa device that the unit does not know", text);
 	}
 	if (i < n)
 		viommu_state_refuse(in, "saved with %u devices, has %u", n, i);
@@ -217,12 +268,12 @@ static void memory_check(struct viommu_board *board, struct viommu_state_in *in)
 	viommu__section_done(in);
 }
 
-static bool fits(struct viommu_board *board, struct viommu_state_in *in)
+static bool fits(struct viommu_board *board, struct viommu_state_in *in, struct buses *buses)
 {
 	struct viommu_state_in s;
 
 	if (viommu__section_get(in, TAG_BOARD, 1, &s))
-		devices_check(board, &s);
+		devices_check(board, &s, buses);
 	if (viommu__section_get(in, TAG_MEMORY, 1, &s))
 		memory_check(board, &s);
 	return viommu__state_ok(in);
@@ -238,7 +289,23 @@ static void reset(struct viommu_board *board)
 	viommu_pci_reset(viommu_board_unit(board));
 }
 
-static void parts_load(struct viommu_board *board, struct viommu_state_in *in)
+/* Before the unit: its binds are by requester ids. */
+static void buses_load(struct viommu_board *board, const struct buses *buses,
+		       struct viommu_state_in *in)
+{
+	int err = viommu__board_buses_load(board, buses->bus, buses->known);
+
+	if (err == -ENOMEM)
+		viommu__state_no_memory(in);
+	else if (err)
+		viommu_state_refuse(in, "%s",
+				    err == -EEXIST
+					    ? "two devices behind ports have one requester id"
+					    : "the number of a bus is not the one that was told");
+}
+
+static void parts_load(struct viommu_board *board, const struct buses *buses,
+		       struct viommu_state_in *in)
 {
 	struct viommu__pasid_names names = names_of(board);
 	struct viommu_pci *pci;
@@ -249,6 +316,8 @@ static void parts_load(struct viommu_board *board, struct viommu_state_in *in)
 	for (i = 0; (pci = about_device(board, i, in)); i++)
 		viommu__pci_load(pci, in);
 	about_unit(in);
+	if (viommu__state_ok(in))
+		buses_load(board, buses, in);
 	if (!viommu__state_ok(in) || !viommu__guest_load(viommu_board_guest(board), in))
 		return;
 	for (i = 0; (pci = about_device(board, i, in)); i++)
@@ -262,6 +331,7 @@ int viommu_board_load(struct viommu_board *board, const void *state, size_t byte
 		      size_t why_size)
 {
 	struct viommu__state_why reason = { .text = why, .size = why_size };
+	struct buses buses = { .bus = { 0 } };
 	struct viommu_state_in in;
 	int err;
 
@@ -270,15 +340,16 @@ int viommu_board_load(struct viommu_board *board, const void *state, size_t byte
 	err = viommu_board_pause(board, why, why_size);
 	if (err)
 		return err;
-	if (!viommu__state_open(&in, state, bytes, &reason) && fits(board, &in)) {
+	if (!viommu__state_open(&in, state, bytes, &reason) && fits(board, &in, &buses)) {
 		reset(board);
-		parts_load(board, &in);
+		parts_load(board, &buses, &in);
 	}
 	if (!reason.err) {
 		viommu__board_restored(board);
 		return 0;
 	}
 	reset(board);
+	viommu__board_buses_guess(board);
 	viommu_board_resume(board);
 	return reason.err;
 }

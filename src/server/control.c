@@ -52,13 +52,11 @@ static void client_answer(struct viommu__control_client *client)
 {
 	struct viommu__control *control = client->control;
 
-	if (control->server->handover.save && !strncmp(client->line, "replace ", 8)) {
-		viommu__handover(control->server, client->source.fd, client->line + 8);
-		client_close(client);
-		return;
-	}
+	/* It is asked first: it may not want to be replaced by this one of several sockets. */
 	client->answer = control->answer(control->ctx, client->line);
 	if (!client->answer) {
+		if (control->server->handover.save && !strncmp(client->line, "replace ", 8))
+			viommu__handover(control->server, client->source.fd, client->line + 8);
 		client_close(client);
 		return;
 	}

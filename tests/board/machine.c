@@ -49,6 +49,22 @@ static void on_placed(void *ctx, uint64_t registers)
 	m->placed = registers;
 }
 
+static void late_new(struct machine *m)
+{
+	static const uint16_t ports[] = { 0x10, 0x18, 0x30 };
+	unsigned int i;
+
+	for (i = 0; i < m->config.ports; i++)
+		assert_int_equal(viommu_board_add_port(m->board, ports[i]), 0);
+	for (i = 0; m->config.ports && i < MACHINE_LATE; i++)
+		assert_int_equal(viommu_dsa_new(&m->config.dsa, &m->late[i]), 0);
+	for (i = 0; i < m->nr_plugged; i++)
+		assert_int_equal(viommu_board_plug(m->board,
+						   viommu_dsa_pci(m->late[m->plugged[i].n]),
+						   m->plugged[i].port),
+				 0);
+}
+
 void machine_board_new(struct machine *m)
 {
 	m->config.board.ctx = m;
@@ -61,6 +77,7 @@ void machine_board_new(struct machine *m)
 	m->unit = viommu_board_unit(m->board);
 	m->pci = viommu_dsa_pci(m->dsa);
 	assert_int_equal(viommu_board_add(m->board, m->pci, MACHINE_SID), 0);
+	late_new(m);
 	assert_int_equal(
 		viommu_mem_add_fd(viommu_board_mem(m->board), 0, MACHINE_RAM, m->ram.fd, 0, 0), 0);
 	assert_int_equal(viommu_dma_new(viommu_board_host(m->board), &m->dma), 0);
@@ -68,9 +85,13 @@ void machine_board_new(struct machine *m)
 
 void machine_board_free(struct machine *m)
 {
+	unsigned int i;
+
 	viommu_dma_free(m->dma);
 	viommu_board_free(m->board);
 	viommu_dsa_free(m->dsa);
+	for (i = 0; i < MACHINE_LATE; i++)
+		viommu_dsa_free(m->late[i]);
 }
 
 void machine_open(struct machine *m, const struct machine_config *config)
@@ -90,17 +111,30 @@ void machine_close(struct machine *m)
 	tables_free(&m->ram);
 }
 
+void *machine_saves(struct machine *m, size_t *bytes)
+{
+	char why[128];
+	void *state;
+
+	assert_int_equal(viommu_board_pause(m->board, why, sizeof(why)), 0);
+	assert_int_equal(viommu_board_save(m->board, &state, bytes), 0);
+	return state;
+}
+
+int machine_loads(struct machine *m, const void *state, size_t bytes, char *why, size_t why_size)
+{
+	machine_board_free(m);
+	machine_board_new(m);
+	return viommu_board_load(m->board, state, bytes, why, why_size);
+}
+
 void machine_move(struct machine *m)
 {
 	char why[128];
 	size_t bytes;
-	void *state;
+	void *state = machine_saves(m, &bytes);
 
-	assert_int_equal(viommu_board_pause(m->board, why, sizeof(why)), 0);
-	assert_int_equal(viommu_board_save(m->board, &state, &bytes), 0);
-	machine_board_free(m);
-	machine_board_new(m);
-	if (viommu_board_load(m->board, state, bytes, why, sizeof(why)))
+	if (machine_loads(m, state, bytes, why, sizeof(why)))
 		fail_msg("refused: %s", why);
 	listen(m);
 	viommu_board_resume(m->board);
@@ -264,6 +298,32 @@ uint32_t cfg_rd(struct viommu_pci *pci, unsigned int at, unsigned int bytes)
 	return v;
 }
 
+static void driven(struct viommu_pci *pci)
+{
+	cfg_wr(pci, AT_PASID_CTL, 2, 1);
+	cfg_wr(pci, AT_ATS_CTL, 2, 0x8000);
+	cfg_wr(pci, AT_PRI_CTL, 2, 1);
+	cfg_wr(pci, AT_COMMAND, 2, CMD_ON);
+}
+
+void machine_plug(struct machine *m, unsigned int n, uint16_t port)
+{
+	struct viommu_pci *pci = viommu_dsa_pci(m->late[n]);
+
+	assert_int_equal(viommu_board_plug(m->board, pci, port), 0);
+	m->plugged[m->nr_plugged].n = n;
+	m->plugged[m->nr_plugged++].port = port;
+	driven(pci);
+}
+
+void machine_unplug(struct machine *m, unsigned int n)
+{
+	assert_int_equal(viommu_board_remove(m->board, viommu_dsa_pci(m->late[n])), 0);
+	m->nr_plugged--;
+	if (m->plugged[0].n == n)
+		m->plugged[0] = m->plugged[1];
+}
+
 void machine_start(struct machine *m)
 {
 	unsigned int i;
@@ -276,10 +336,7 @@ void machine_start(struct machine *m)
 		dsa_wr(m, 0x2000 + 16 * i + 8, 0x50 + i);
 		dsa_wr(m, 0x2000 + 16 * i + 12, 0);
 	}
-	cfg_wr(m->pci, AT_PASID_CTL, 2, 1);
-	cfg_wr(m->pci, AT_ATS_CTL, 2, 0x8000);
-	cfg_wr(m->pci, AT_PRI_CTL, 2, 1);
-	cfg_wr(m->pci, AT_COMMAND, 2, CMD_ON);
+	driven(m->pci);
 	guest_tables(m);
 	unit_start(m);
 	machine_present(m, MACHINE_GP);

@@ -21,10 +21,12 @@
 #define MACHINE_DID   7u
 #define MACHINE_GP    5u
 #define MACHINE_BAR   0xfebd0000u
+#define MACHINE_LATE  2u /* accelerators that can be plugged in */
 
 struct machine_config {
 	struct viommu_board_config board; /* sizes are set */
 	struct viommu_dsa_config dsa;
+	unsigned int ports; /* root ports, of 00:02.0, 00:03.0, 00:06.0 */
 };
 
 struct machine {
@@ -34,6 +36,13 @@ struct machine {
 	struct viommu_dsa *dsa;
 	struct viommu_pci *pci; /* the accelerator's function */
 	struct viommu_dma *dma;
+	/* With ports: not there yet, and which of them are, in their order. */
+	struct viommu_dsa *late[MACHINE_LATE];
+	unsigned int nr_plugged;
+	struct {
+		unsigned int n;
+		uint16_t port;
+	} plugged[MACHINE_LATE];
 	/* Of the guest, whatever board is under it. */
 	struct tables ram;
 	struct tables_stage fs;
@@ -56,6 +65,12 @@ void machine_board_new(struct machine *m);
 void machine_board_free(struct machine *m);
 /* Pause, save, and the guest goes on with another board. */
 void machine_move(struct machine *m);
+/* The same in two parts. machine_loads() returns as viommu_board_load(), and resumes nothing. */
+void *machine_saves(struct machine *m, size_t *bytes);
+int machine_loads(struct machine *m, const void *state, size_t bytes, char *why, size_t why_size);
+/* The n-th late one behind a port, as a driver leaves it; and away. */
+void machine_plug(struct machine *m, unsigned int n, uint16_t port);
+void machine_unplug(struct machine *m, unsigned int n);
 
 /* ---- The guest ---- */
 

@@ -14,6 +14,7 @@
 #include "lib/tables.h"
 #include <viommu/dsa.h>
 #include <viommu/dsa_spec.h>
+#include <viommu/state.h>
 
 #define VMS       2u
 #define HOST_SID  VIOMMU_SID(0x80, 3, 0)
@@ -61,7 +62,9 @@ struct rig {
 	struct viommu_dsa_hw *hw;
 	struct viommu_dma *dma;
 	struct vm vm[VMS];
-	uint32_t stop; /* atomic */
+	uint32_t stop;        /* atomic */
+	uint64_t copied, bad; /* by copier(); atomic */
+	uint32_t copier_stop; /* atomic */
 };
 
 static uint64_t *ram(struct vm *vm, uint64_t gpa)
@@ -314,25 +317,31 @@ static int board_new(struct rig *r, struct vm *vm, uint32_t quota)
 	return viommu_board_new(&bc, &vm->board);
 }
 
-static void vm_open(struct rig *r, struct vm *vm, uint32_t quota)
+/* A board and its part of the accelerator, over memory that is there. */
+static void vm_board(struct rig *r, struct vm *vm, uint32_t quota)
 {
 	const struct viommu_pci_vmm vmm = { .ctx = vm, .message = on_message };
 	const struct viommu_pci_vmm unit_vmm = { .ctx = vm, .message = on_unit_message };
 	const struct viommu_dsa_config dc = { .size = sizeof(dc), .hw = r->hw };
 
-	vm->rig = r;
 	assert_int_equal(board_new(r, vm, quota), 0);
 	vm->unit = viommu_board_unit(vm->board);
 	viommu_pci_set_vmm(vm->unit, &unit_vmm);
-	config_wr(vm->unit, 4, 6);
 	assert_int_equal(viommu_dsa_new(&dc, &vm->dsa), 0);
 	vm->pci = viommu_dsa_pci(vm->dsa);
 	viommu_pci_set_vmm(vm->pci, &vmm);
 	assert_int_equal(viommu_board_add_sub(vm->board, vm->pci, SID, r->parent), 0);
-	tables_init(&vm->ram, 0, RAM_BYTES);
-	tables_page(&vm->ram);
 	assert_int_equal(
 		viommu_mem_add_fd(viommu_board_mem(vm->board), 0, RAM_BYTES, vm->ram.fd, 0, 0), 0);
+}
+
+static void vm_open(struct rig *r, struct vm *vm, uint32_t quota)
+{
+	vm->rig = r;
+	tables_init(&vm->ram, 0, RAM_BYTES);
+	tables_page(&vm->ram);
+	vm_board(r, vm, quota);
+	config_wr(vm->unit, 4, 6);
 }
 
 static void vm_start(struct vm *vm)
@@ -378,12 +387,34 @@ static void rig_open(struct rig *r, uint32_t quota)
 	}
 }
 
-static void vm_close(struct vm *vm)
+static void vm_board_free(struct vm *vm)
 {
 	assert_int_equal(viommu_board_remove(vm->board, vm->pci), 0);
 	viommu_dsa_free(vm->dsa);
 	viommu_board_free(vm->board);
+}
+
+static void vm_close(struct vm *vm)
+{
+	vm_board_free(vm);
 	tables_free(&vm->ram);
+}
+
+/* The guest goes on with another board of the same host, and another part of the accelerator. */
+static void vm_move(struct rig *r, struct vm *vm)
+{
+	char why[128];
+	size_t bytes;
+	void *state;
+
+	assert_int_equal(viommu_board_pause(vm->board, why, sizeof(why)), 0);
+	assert_int_equal(viommu_board_save(vm->board, &state, &bytes), 0);
+	vm_board_free(vm);
+	vm_board(r, vm, 0);
+	if (viommu_board_load(vm->board, state, bytes, why, sizeof(why)))
+		fail_msg("refused: %s", why);
+	viommu_board_resume(vm->board);
+	viommu_state_free(state);
 }
 
 static void rig_close(struct rig *r)
@@ -1049,6 +1080,78 @@ static void a_reset_with_requests_open_leaves_the_others_open(void **state)
 	rig_close(&r);
 }
 
+/* Copies all the time, and compares. */
+static void *copier(void *arg)
+{
+	struct vm *vm = arg;
+	uint64_t i, d[8];
+
+	for (i = 0; !load_acquire(&vm->rig->copier_stop); i++) {
+		status_clear(vm);
+		ram(vm, vm->page[1])[5] = i;
+		job(d, DSA_OP_MOVE, 0, 0, FROM, TO);
+		submit(vm, d);
+		job_wait(vm);
+		if (status(vm) != DSA_ST_SUCCESS ||
+		    memcmp(ram(vm, vm->page[1]), ram(vm, vm->page[2]), 4096) != 0)
+			fetch_add(&vm->rig->bad, 1);
+		fetch_add(&vm->rig->copied, 1);
+	}
+	return NULL;
+}
+
+/* Its requests stay open, with PASID and without, and it has host PASIDs of its own again. */
+static void a_vm_is_saved_and_loaded_while_the_other_runs(void **state)
+{
+	uint64_t page, prgi[2], copied, v = 0;
+	struct rig r;
+	struct vm *a = &r.vm[0], *b = &r.vm[1];
+	pthread_t t[4], other;
+	unsigned int i;
+
+	(void)state;
+	rig_open(&r, 0);
+	engines_start(&r, t, 4);
+	assert_int_equal(pthread_create(&other, NULL, copier, b), 0);
+	ask(a);
+	prgi[0] = VTD_GET(request_wait(a, 1), VTD_PRQ_PRGI);
+	assert_int_equal(viommu_dma_read(r.dma, dev(a), VIOMMU_NO_PASID, HOLE, &v, 8,
+					 VIOMMU_DMA_NO_WAIT, NULL),
+			 -EAGAIN);
+	assert_int_equal(VTD_GET(request_wait(a, 2), VTD_PRQ_PP), 0);
+	prgi[1] = VTD_GET(request_wait(a, 2), VTD_PRQ_PRGI);
+	for (i = 0; i < 5; i++) {
+		copied = load_acquire(&r.copied);
+		vm_move(&r, a);
+		assert_int_equal(viommu_device_open_requests(dev(a)), 2);
+		assert_int_equal(status(a), 0);
+		/* The other one had its turns. */
+		while (load_acquire(&r.copied) < copied + 3)
+			sched_yield();
+	}
+	bring(a, &page);
+	respond(a, PASID, prgi[0]);
+	unit_submit(a,
+		    VTD_VAL(VTD_IQ_PGRP_TYPE, VTD_IQ_TYPE_PGRP) |
+			    VTD_VAL(VTD_IQ_PGRP_RC, VTD_PGRP_SUCCESS) |
+			    VTD_VAL(VTD_IQ_PGRP_RID, SID),
+		    VTD_VAL(VTD_IQ_PGRP_PRGI, prgi[1]));
+	job_wait(a);
+	assert_int_equal(status(a), DSA_ST_SUCCESS);
+	assert_int_equal(viommu_device_open_requests(dev(a)), 0);
+	assert_int_equal(viommu_dma_read(r.dma, dev(a), VIOMMU_NO_PASID, HOLE, &v, 8,
+					 VIOMMU_DMA_NO_WAIT, NULL),
+			 0);
+	assert_int_equal(v, ram(a, page)[0]);
+	store_release(&r.copier_stop, 1);
+	pthread_join(other, NULL);
+	engines_stop(&r, t, 4);
+	assert_int_equal(r.bad, 0);
+	assert_int_equal(stats(b).faults, 0);
+	assert_int_equal(stats(b).unbinds, 0);
+	rig_close(&r);
+}
+
 /* ---- Everything at once ---- */
 
 /* Resets its device and starts anew, floods it, invalidates; names what it must not. */
@@ -1127,6 +1230,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(a_request_is_answered_by_its_own_guest_alone),
 	cmocka_unit_test(a_guest_that_never_answers_keeps_an_engine_from_nobody),
 	cmocka_unit_test(a_reset_with_requests_open_leaves_the_others_open),
+	cmocka_unit_test(a_vm_is_saved_and_loaded_while_the_other_runs),
 	cmocka_unit_test(under_fire_the_other_copies_its_own_data),
 };
 

@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 
 sys.dont_write_bytecode = True
 
@@ -49,7 +50,7 @@ def _replaced(old, d, *words):
 
 
 class _Guest:
-	"""Both functions, memory, and the unit's invalidation queue."""
+	"""Both functions, memory, and the unit's invalidation queue; translation is off."""
 
 	def __init__(self, d):
 		self.unit, self.dsa = (vfu.Function(d + "/" + name + ".sock")
@@ -71,6 +72,29 @@ class _Guest:
 		self.tail += 1
 		self.unit.write64(vfu.BAR0, IQT, self.tail * 16)
 		assert struct.unpack_from("<I", self.memory, STATUS)[0] == number
+
+	def drives(self):
+		"""A queue of the accelerator that takes copies."""
+		self.dsa.write(vfu.CONFIG, 4, struct.pack("<H", 6))
+		for at, value in ((0x400, 1), (0x420, 1), (0x500, 16), (0x504, 16),
+				  (0x508, 1 | 10 << 4), (0x50c, 21 | 5 << 5),
+				  (0xa0, 1 << 20), (0xa0, 6 << 20)):
+			self.dsa.write32(vfu.BAR0, at, value)
+		assert self.dsa.read32(vfu.BAR0, 0xa8) == 0
+
+	def copies(self, text):
+		at, to, record = 0x8000, 0x9000, 0xa000
+		self.memory[at:at + len(text)] = text
+		self.memory[to:to + len(text)] = bytes(len(text))
+		self.memory[record:record + 32] = bytes(32)
+		self.dsa.write(vfu.BAR2, 0, struct.pack("<QQQQQ24x", (3 << 24 | 0xc) << 32, record,
+							at, to, len(text)))
+		end = time.monotonic() + tool.TIMEOUT
+		while not self.memory[record]:
+			self.dsa.read32(vfu.BAR0, 0xa8)
+			assert time.monotonic() < end, "it does not run"
+		assert self.memory[record] == 1, self.memory[record]
+		assert self.memory[to:to + len(text)] == text
 
 	def close(self):
 		self.unit.close()
@@ -143,6 +167,133 @@ def options_stay_as_they_were():
 				status, err = last.end(signal.SIGTERM)
 				assert status == 0 and "info: " in err, err
 				assert os.listdir(d + "/vm") == []
+
+
+def _slots(d):
+	state = json.loads(tool.run("inspect", d, "--json").stdout)
+	return [x["slot"] for x in state["devices"]], [x["bus_told"] for x in state["ports"]]
+
+
+def what_is_plugged_in_stays_and_is_unplugged_later():
+	with tool.folder() as d, _serve(d, "--device", "dsa", "--device", "dsa,port=03.0",
+					"--device", "dsa,port=03.0", "--device",
+					"dsa,port=02.0") as first:
+		guest = _Guest(d)
+		guest.unit.write(vfu.CONFIG, 0xc4, b"\x07")
+		last, some, refused = (vfu.Function("%s/dsa%d.sock" % (d, n)) for n in (3, 1, 2))
+		# A reply comes after connected() was.
+		for f in (last, some, refused):
+			f.read32(vfu.CONFIG, 0)
+		some.write32(vfu.CONFIG, 0x10, 0xfea00000)
+		was = _slots(d)
+		assert was == (["00:05.0", "07:00.0", None, "01:00.0"], [True, False]), was
+		status, err = None, ""
+		with tool.Running("serve", "--replace", d) as second:
+			second.until(" ms\n")
+			status, err = first.end()
+			assert status == 0 and "another one is there already" in err, err
+			assert _slots(d) == was
+			guest.waits()
+			assert some.read32(vfu.CONFIG, 0x10) & ~0xf == 0xfea00000
+			with _replaced(second, d, "-v") as third:
+				assert _slots(d) == was
+				some.close()
+				third.until("device 1 behind port 03.0: gone", "stderr")
+				assert _slots(d) == (["00:05.0", None, None, "01:00.0"], [True, False])
+				# Who found the port taken comes again, now that it is free.
+				refused.close()
+				refused = vfu.Function(d + "/dsa2.sock")
+				refused.read32(vfu.CONFIG, 0)
+				guest.unit.write(vfu.CONFIG, 0xc5, b"\x09")
+				assert _slots(d) == (["00:05.0", None, "07:00.0", "09:00.0"],
+						     [True, True])
+				guest.waits()
+				refused.close()
+				last.close()
+				guest.close()
+				status, err = third.end(signal.SIGTERM)
+				assert status == 0 and " error: " not in err, err
+				assert os.listdir(d) == []
+
+
+FLEET = ("--vms", "2", "--shared-device", "dsa", "--device", "dsa,port=03.0")
+
+
+def several_vms_are_replaced_as_one():
+	with tool.folder() as d, _serve(d, *FLEET) as first:
+		first.until("# What they share")
+		vms = ["%s/vm%d" % (d, n) for n in (0, 1)]
+		guests = [_Guest(vm) for vm in vms]
+		plugged = vfu.Function(vms[1] + "/dsa1.sock")
+		plugged.read32(vfu.CONFIG, 0)
+		guests[1].unit.write(vfu.CONFIG, 0xc4, b"\x05")
+		for n, guest in enumerate(guests):
+			guest.unit.write64(vfu.BAR0, RTADDR, 0x12000 + n * 0x1000)
+			guest.drives()
+			guest.copies(b"one %d" % n)
+
+		def goes_on(text):
+			for n, guest in enumerate(guests):
+				guest.waits()
+				guest.copies(text % n)
+				assert guest.unit.read64(vfu.BAR0, RTADDR) == 0x12000 + n * 0x1000
+			assert _slots(vms[0]) == (["00:05.0", None], [False])
+			assert _slots(vms[1]) == (["00:05.0", "05:00.0"], [True])
+
+		goes_on(b"two %d")
+		# A part of the whole can't be asked, and nobody notices.
+		for n, vm in enumerate(vms):
+			tool.one_line("serve", ["--replace", vm],
+				      ["it is VM %d of 2 that are replaced together" % n,
+				       "--replace the folder above it"], expect=1)
+		# Who asks and goes again leaves all as they were.
+		content, fds = _state(d)
+		goes_on(b"three %d")
+		# So does who finds the state of the last VM wrong.
+		with tool.folder() as other:
+			changed = bytearray(content)
+			changed[-16 - 1:] = bytes(b ^ 0xff for b in changed[-16 - 1:])
+			with _liar(other, bytes(changed), fds):
+				tool.one_line("serve", ["--replace", other],
+					      "the state does not fit: VM 1: ", expect=1)
+		for fd in fds:
+			os.close(fd)
+		goes_on(b"four %d")
+		with tool.Running("serve", "--replace", d) as second:
+			second.until(" ms\n")
+			status, err = first.end()
+			assert status == 0 and err.count("\n") == 1, (status, err)
+			goes_on(b"five %d")
+			with _replaced(second, d + "/control.sock") as third:
+				goes_on(b"six %d")
+				state = json.loads(tool.run("inspect", "--json", d).stdout)
+				assert [vm["vm"] for vm in state["vms"]] == [0, 1]
+				shared, = state["shared_devices"]
+				assert [f["vm"] for f in shared["functions"]] == [0, 1]
+				# One ends; the other goes on, and the next comes to its place.
+				guests[0].close()
+				guests[1].waits()
+				guests[1].copies(b"seven")
+				guests[0] = _Guest(vms[0])
+				assert guests[0].unit.read64(vfu.BAR0, RTADDR) == 0
+				guests[0].drives()
+				guests[0].copies(b"eight")
+				plugged.close()
+				for guest in guests:
+					guest.close()
+				assert third.end(signal.SIGTERM) == (0, "")
+				assert sorted(os.listdir(d)) == ["vm0", "vm1"]
+				assert os.listdir(vms[0]) == os.listdir(vms[1]) == []
+
+
+def an_idle_fleet_moves_with_a_folder_of_its_own():
+	with tool.folder() as d, tool.Running("serve", *FLEET, env={"XDG_RUNTIME_DIR": d}) as old:
+		old.until("# What they share")
+		own = os.path.join(d, os.listdir(d)[0])
+		with _replaced(old, own) as new:
+			assert os.path.exists(own + "/vm1/dmar.aml")
+			assert new.end(signal.SIGTERM) == (0, "")
+			assert os.listdir(d) == []
 
 
 def who_serves_for_another_user_is_replaced_by_that_user():

@@ -282,6 +282,16 @@ def signals_end_qemu_and_then_us():
 			assert q.left() == [] and _gone(q.starts()[-1]["pid"])
 
 
+def nobody_takes_its_place():
+	with tool.folder() as d, _Qemu() as q, \
+	     tool.Running("vm", "--dir", d, "--registers", "0xfebd0000", "--",
+			  env=q.env(FAKE_THEN="wait")) as r:
+		r.until("fake runs\n")
+		tool.one_line("serve", ["--replace", d], ["a viommu vm", "QEMU"], expect=1)
+		assert r.process.poll() is None
+		r.end(signal.SIGTERM)
+
+
 def a_second_signal_kills_a_deaf_qemu():
 	with _Qemu() as q, tool.Running("vm", "--", env=q.env(FAKE_THEN="deaf")) as r:
 		r.until("fake runs\n")

@@ -30,6 +30,8 @@
 #define REQUESTS  10u
 #define FIRST     16u /* page of RAM that address 10000h is, and so on */
 #define SID       0x28u
+#define PORT      0x10u
+#define BUS       7u
 #define GP        5u
 #define RECORD    UINT64_C(0x10000)
 #define LIST      UINT64_C(0x11000)
@@ -44,6 +46,7 @@ static uint8_t ram[RAM_PAGES * PAGE] __attribute__((aligned(4096)));
 struct vm {
 	struct viommu_board *board;
 	struct viommu_dsa *dsa;
+	struct viommu_dsa *late; /* NULL: no port */
 	struct viommu_pci *unit, *pci;
 	struct viommu_dma *dma;
 	uint32_t tail;
@@ -136,6 +139,13 @@ static void board_new(struct vm *vm, unsigned int kind)
 	vm->unit = viommu_board_unit(vm->board);
 	vm->pci = viommu_dsa_pci(vm->dsa);
 	must(viommu_board_add(vm->board, vm->pci, SID));
+	vm->late = NULL;
+	if (kind & 8) {
+		must(viommu_board_add_port(vm->board, PORT));
+		must(viommu_board_add_port(vm->board, PORT + 8));
+		must(viommu_dsa_new(&dc, &vm->late));
+		must(viommu_board_plug(vm->board, viommu_dsa_pci(vm->late), PORT));
+	}
 	must(viommu_mem_add_ptr(viommu_board_mem(vm->board), 0, sizeof(ram), ram, 0));
 	must(viommu_dma_new(viommu_board_host(vm->board), &vm->dma));
 	viommu_pci_set_vmm(vm->unit, &vmm);
@@ -146,6 +156,7 @@ static void board_free(struct vm *vm)
 	viommu_dma_free(vm->dma);
 	viommu_board_free(vm->board);
 	viommu_dsa_free(vm->dsa);
+	viommu_dsa_free(vm->late);
 }
 
 static void tables(void)
@@ -186,6 +197,8 @@ static void unit_start(struct vm *vm)
 	reg(vm, VTD_REG_GCMD, 4, VTD_MASK(VTD_GCMD_SIRTP) | on);
 	reg(vm, VTD_REG_GCMD, 4, on | VTD_MASK(VTD_GCMD_IRE));
 	reg(vm, VTD_REG_VCMD, 8, VTD_VCMD_CODE_ALLOC);
+	if (vm->late)
+		cfg(vm->unit, VIOMMU_PCI_VENDOR_AT, 1, BUS);
 }
 
 static void dsa_start(struct vm *vm)

@@ -508,6 +508,10 @@ static void what_cant_be_handed_over_is_refused_with_the_reason(void **state)
 	relay.refuses = "the moon is full";
 	refused(&relay, -EOPNOTSUPP, "the server there says: the moon is full");
 	relay.refuses = NULL;
+	/* Not at this socket: nothing stands still for it. */
+	relay.elsewhere = true;
+	refused(&relay, -EOPNOTSUPP, "the server there says: ask elsewhere");
+	relay.elsewhere = false;
 	/* Another version. */
 	fd = peer_dial(relay.path);
 	assert_int_equal(send(fd, "replace 77\n", 11, 0), 11);

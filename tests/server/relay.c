@@ -17,6 +17,8 @@ static char *control(void *ctx, const char *line)
 {
 	struct relay *relay = ctx;
 
+	if (!strncmp(line, "replace ", 8))
+		return relay->elsewhere ? strdup("refused ask elsewhere\n") : NULL;
 	return relay->deaf ? NULL : strdup(line);
 }
 

@@ -20,6 +20,7 @@ struct relay {
 	char path[64]; /* of the control socket */
 	char why[256];
 	bool deaf;           /* its control socket answers nothing */
+	bool elsewhere;      /* its control socket may not be asked */
 	const char *refuses; /* save() fails, with this */
 	unsigned int saved;
 	unsigned int resumed;

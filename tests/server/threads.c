@@ -240,34 +240,44 @@ static void a_client_dies_with_work_in_flight(void **state)
 	close(fds[1]);
 }
 
+struct sender {
+	struct toy *toy;
+	uint32_t first; /* no two messages are alike: of those one would do */
+	pthread_t thread;
+};
+
 /* Messages of workers and replies of the loop share one stream and never mix. */
 static void *messages(void *arg)
 {
-	struct toy *toy = arg;
+	struct sender *sender = arg;
 	uint32_t i;
 
 	for (i = 0; i < 2000; i++)
-		viommu_pci_message(toy->pci, 0xfee01000, i);
+		viommu_pci_message(sender->toy->pci, 0xfee01000, sender->first + i);
 	return NULL;
 }
 
 static void messages_of_threads_and_replies_do_not_mix(void **state)
 {
 	unsigned int got = 0, replies = 0;
-	pthread_t thread, sender[3];
+	struct sender sender[3];
+	pthread_t thread;
 	struct message m;
 	struct peer peer;
 	struct rig rig;
 	uint8_t p[16] = { 0 };
-	uint32_t next[3] = { 0 }, i;
+	uint32_t next[3] = { 0 }, data, i;
 
 	(void)state;
 	rig_open(&rig, NULL);
 	thread = start(&rig);
 	dial(&peer, &rig, 0);
 	assert_int_equal(peer_version(&peer, NULL), 0);
-	for (i = 0; i < 3; i++)
-		assert_int_equal(pthread_create(&sender[i], NULL, messages, &rig.toy[0]), 0);
+	for (i = 0; i < 3; i++) {
+		sender[i] = (struct sender){ .toy = &rig.toy[0], .first = i << 16 };
+		assert_int_equal(
+			pthread_create(&sender[i].thread, NULL, messages, &sender[i]), 0);
+	}
 	viommu__vfu_put32(p + 12, 4);
 	for (i = 0; i < 500; i++)
 		peer_send(&peer, VFU_REGION_READ, 0, p, sizeof(p), NULL, 0);
@@ -280,14 +290,13 @@ static void messages_of_threads_and_replies_do_not_mix(void **state)
 		assert_int_equal(m.h.command, VFU_DMA_WRITE);
 		assert_int_equal(m.bytes, 20);
 		/* Those of one thread are in order. */
-		for (i = 0; i < 3 && next[i] != viommu__vfu_get32(m.data + 16); i++)
-			;
-		assert_true(i < 3);
-		next[i]++;
+		data = viommu__vfu_get32(m.data + 16);
+		assert_true(data >> 16 < 3);
+		assert_int_equal(next[data >> 16]++, data & 0xffff);
 		got++;
 	}
 	for (i = 0; i < 3; i++)
-		assert_int_equal(pthread_join(sender[i], NULL), 0);
+		assert_int_equal(pthread_join(sender[i].thread, NULL), 0);
 	close(peer.fd);
 	stop(&rig, thread);
 	rig_close(&rig);
