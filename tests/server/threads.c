@@ -275,8 +275,7 @@ static void messages_of_threads_and_replies_do_not_mix(void **state)
 	assert_int_equal(peer_version(&peer, NULL), 0);
 	for (i = 0; i < 3; i++) {
 		sender[i] = (struct sender){ .toy = &rig.toy[0], .first = i << 16 };
-		assert_int_equal(
-			pthread_create(&sender[i].thread, NULL, messages, &sender[i]), 0);
+		assert_int_equal(pthread_create(&sender[i].thread, NULL, messages, &sender[i]), 0);
 	}
 	viommu__vfu_put32(p + 12, 4);
 	for (i = 0; i < 500; i++)
