@@ -577,8 +577,13 @@ static void plugged(void *ctx, struct viommu_pci *pci)
 {
 	const struct machine_seat *seat = ctx;
 	struct machine *m = seat->m;
-	int ret = viommu_board_plug(m->board, pci, seat->port);
 	char line[96];
+	int ret;
+
+	/* It was in the process whose place this one took. */
+	if (machine_sid(m, seat->n))
+		return;
+	ret = viommu_board_plug(m->board, pci, seat->port);
 
 	snprintf(line, sizeof(line), "device %u behind port %02x.%x: %s", seat->n, seat->port >> 3,
 		 seat->port & 7,

@@ -5,7 +5,8 @@
  * that the next one makes the same machine. As bytes:
  *
  *	0   8 bytes   length of the text, little-endian
- *	8   text      JSON: version, words, dir, own_dir, registers, placed, warned
+ *	8   text      JSON: version, words, dir, own_dir, registers, placed, warned; plugged (devices
+ *	              behind ports, as they came), buses (of the ports, as the guest told)
  *	    zeroes    up to a multiple of 16
  *	    state     viommu/state.h
  */
@@ -46,6 +47,32 @@ static char *absolute(const char *dir)
 	return out;
 }
 
+/* Devices that are behind a port now, in the order of the board. NULL: out of memory. */
+static json_t *plugged(const struct machine *m)
+{
+	json_t *list = json_array();
+	struct viommu_pci *pci;
+	unsigned int i, n;
+
+	for (i = 0; list && (pci = viommu_board_device(m->board, i, NULL)); i++)
+		for (n = 0; n < m->nr; n++)
+			if (pci == viommu_dsa_pci(m->dsa[n]) && m->seat[n].port)
+				json_array_append_new(list, json_integer(n));
+	return list;
+}
+
+static json_t *buses(const struct machine *m)
+{
+	uint8_t bus[VIOMMU_PCI_VENDOR_BYTES] = { 0 };
+	json_t *list = json_array();
+	unsigned int i;
+
+	viommu_pci_config_read(viommu_board_unit(m->board), VIOMMU_PCI_VENDOR_AT, bus, sizeof(bus));
+	for (i = 0; list && i < VIOMMU_PCI_VENDOR_BYTES; i++)
+		json_array_append_new(list, json_integer(bus[i]));
+	return list;
+}
+
 static char *describe(const struct machine *m)
 {
 	const struct replace_words *words = m->words;
@@ -57,10 +84,11 @@ static char *describe(const struct machine *m)
 	for (i = 0; i < words->argc && !failed; i++)
 		failed = json_array_append_new(list, json_string(words->argv[i])) != 0;
 	if (!failed) {
-		root = json_pack("{s:i, s:O, s:s, s:b, s:I, s:I, s:b}", "version", VERSION, "words",
-				 list, "dir", dir, "own_dir", m->own_dir, "registers",
-				 (json_int_t)m->registers, "placed", (json_int_t)m->placed,
-				 "warned", m->warned);
+		root = json_pack("{s:i, s:O, s:s, s:b, s:I, s:I, s:b, s:o, s:o}", "version",
+				 VERSION, "words", list, "dir", dir, "own_dir", m->own_dir,
+				 "registers", (json_int_t)m->registers, "placed",
+				 (json_int_t)m->placed, "warned", m->warned, "plugged", plugged(m),
+				 "buses", buses(m));
 		text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 		json_decref(root);
 	}
@@ -143,6 +171,16 @@ static bool get_number(const json_t *root, const char *key, uint64_t *out)
 	return json_is_integer(value) && json_integer_value(value) >= 0;
 }
 
+/* As many as there are, at most `most`. */
+static unsigned int get_bytes(const json_t *list, uint8_t *out, size_t most)
+{
+	size_t n = json_array_size(list), i;
+
+	for (i = 0; i < n && i < most; i++)
+		out[i] = (uint8_t)json_integer_value(json_array_get(list, i));
+	return (unsigned int)i;
+}
+
 static bool get_words(const json_t *list, struct replace_words *words)
 {
 	size_t n = json_array_size(list), i;
@@ -172,6 +210,9 @@ static bool read_text(struct replace *r, const json_t *root)
 	r->own_dir = json_is_true(own_dir);
 	r->warned = json_is_true(warned);
 	r->dir = strdup(dir);
+	get_bytes(json_object_get(root, "buses"), r->bus, VIOMMU_PCI_VENDOR_BYTES);
+	r->nr_plugged =
+		get_bytes(json_object_get(root, "plugged"), r->plugged, MACHINE_MAX_DEVICES);
 	return r->dir && get_number(root, "registers", &r->registers) &&
 	       get_number(root, "placed", &r->placed) &&
 	       get_words(json_object_get(root, "words"), &r->words);
@@ -240,12 +281,35 @@ static double paused_ms(const struct replace *r)
 	       1e6;
 }
 
+/* The devices that had been plugged in, under the requester ids that they had. */
+static int plug(const struct replace *r, struct machine *m)
+{
+	struct viommu_pci *unit = viommu_board_unit(m->board);
+	unsigned int i, n;
+	int ret = 0;
+
+	for (i = 0; i < VIOMMU_PCI_VENDOR_BYTES && !ret; i++)
+		ret = viommu_pci_config_write(unit, VIOMMU_PCI_VENDOR_AT + i, &r->bus[i], 1);
+	for (i = 0; i < r->nr_plugged && !ret; i++) {
+		n = r->plugged[i];
+		ret = n < m->nr && m->seat[n].port
+			      ? viommu_board_plug(m->board, viommu_dsa_pci(m->dsa[n]),
+						  m->seat[n].port)
+			      : -EINVAL;
+	}
+	return ret ? cmd_error(m->options->command, "the state does not fit: what was plugged in")
+		   : CMD_OK;
+}
+
 int replace_take(struct replace *r, struct machine *m)
 {
 	const char *command = m->options->command;
 	char why[256];
 	int ret;
 
+	ret = plug(r, m);
+	if (ret != CMD_OK)
+		return ret;
 	ret = viommu_board_load(m->board, r->board, r->board_bytes, why, sizeof(why));
 	if (ret)
 		return cmd_error(command, "the state does not fit: %s",

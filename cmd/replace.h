@@ -31,6 +31,9 @@ struct replace {
 	bool warned;
 	uint64_t registers;
 	uint64_t placed;
+	uint8_t bus[VIOMMU_PCI_VENDOR_BYTES];
+	uint8_t plugged[MACHINE_MAX_DEVICES];
+	unsigned int nr_plugged;
 };
 
 /*

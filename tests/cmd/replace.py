@@ -145,6 +145,34 @@ def options_stay_as_they_were():
 				assert os.listdir(d + "/vm") == []
 
 
+def what_was_plugged_in_stays_plugged_in():
+	with tool.folder() as d, _serve(d, "--device", "dsa,port=1c.0", "--device", "dsa",
+					"--device", "dsa,port=1d.0") as first:
+		def slots():
+			state = json.loads(tool.run("inspect", d, "--json").stdout)
+			return [device["slot"] for device in state["devices"]]
+		unit = vfu.Function(d + "/iommu.sock")
+		before = slots()
+		late = vfu.Function(d + "/dsa2.sock")
+		both = slots()
+		assert both != before and before[2] != both[2], (before, both)
+		with _replaced(first, d) as second:
+			assert slots() == both, (slots(), both)
+			early = vfu.Function(d + "/dsa0.sock")
+			three = slots()
+			assert three[0] != both[0] and three[1:] == both[1:], (both, three)
+			late.close()
+			early.read32(vfu.CONFIG, 0)
+			assert slots()[2] == before[2], slots()
+			late = vfu.Function(d + "/dsa2.sock")
+			with _replaced(second, d) as third:
+				assert slots() == three, (slots(), three)
+				late.close()
+				early.close()
+				unit.close()
+				assert third.end(signal.SIGTERM) == (0, "")
+
+
 def who_serves_for_another_user_is_replaced_by_that_user():
 	if os.geteuid():
 		print("# only root can become another user")
