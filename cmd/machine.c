@@ -594,8 +594,12 @@ static void plug_log(const struct machine_seat *seat, enum viommu_server_level l
 static void plugged(void *ctx, struct viommu_pci *pci)
 {
 	const struct machine_seat *seat = ctx;
-	int ret = viommu_board_plug(seat->m->board, pci, seat->port);
+	int ret;
 
+	/* Taken over with its client (replace.c). */
+	if (machine_sid(seat->m, seat->n))
+		return;
+	ret = viommu_board_plug(seat->m->board, pci, seat->port);
 	if (!ret)
 		plug_log(seat, VIOMMU_SERVER_INFO, "plugged in");
 	else

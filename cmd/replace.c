@@ -46,6 +46,34 @@ static char *absolute(const char *dir)
 	return out;
 }
 
+/* Of those behind ports: the numbers of the devices that are plugged in, in the board's order. */
+static json_t *plugged(const struct machine *m)
+{
+	json_t *list = json_array();
+	struct viommu_pci *pci;
+	unsigned int i, n;
+
+	for (i = 0; list && (pci = viommu_board_device(m->board, i, NULL)); i++)
+		for (n = 0; n < m->nr; n++)
+			if (m->seat[n].port && viommu_dsa_pci(m->dsa[n]) == pci)
+				json_array_append_new(list, json_integer(n));
+	return list;
+}
+
+static json_t *buses(const struct machine *m)
+{
+	json_t *list = json_array();
+	unsigned int i;
+
+	for (i = 0; list && i < m->nr_ports; i++) {
+		uint8_t bus = 0;
+
+		viommu_board_port(m->board, m->port[i], &bus);
+		json_array_append_new(list, json_integer(bus));
+	}
+	return list;
+}
+
 static char *describe(const struct machine *m)
 {
 	const struct replace_words *words = m->words;
@@ -57,10 +85,11 @@ static char *describe(const struct machine *m)
 	for (i = 0; i < words->argc && !failed; i++)
 		failed = json_array_append_new(list, json_string(words->argv[i])) != 0;
 	if (!failed) {
-		root = json_pack("{s:i, s:O, s:s, s:b, s:I, s:I, s:b}", "version", VERSION, "words",
-				 list, "dir", dir, "own_dir", m->own_dir, "registers",
-				 (json_int_t)m->registers, "placed", (json_int_t)m->placed,
-				 "warned", m->warned);
+		root = json_pack("{s:i, s:O, s:s, s:b, s:I, s:I, s:b, s:o, s:o}", "version",
+				 VERSION, "words", list, "dir", dir, "own_dir", m->own_dir,
+				 "registers", (json_int_t)m->registers, "placed",
+				 (json_int_t)m->placed, "warned", m->warned, "plugged", plugged(m),
+				 "buses", buses(m));
 		text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 		json_decref(root);
 	}
@@ -161,6 +190,40 @@ static bool get_words(const json_t *list, struct replace_words *words)
 	return words->argv;
 }
 
+/* Whole numbers from 0 to `last`, at most `most`. */
+static bool get_list(const json_t *list, unsigned int *out, unsigned int *nr, unsigned int most,
+		     unsigned int last)
+{
+	size_t i;
+
+	if (!json_is_array(list) || json_array_size(list) > most)
+		return false;
+	*nr = (unsigned int)json_array_size(list);
+	for (i = 0; i < *nr; i++) {
+		const json_t *value = json_array_get(list, i);
+
+		if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+		    json_integer_value(value) > last)
+			return false;
+		out[i] = (unsigned int)json_integer_value(value);
+	}
+	return true;
+}
+
+static bool get_ports(struct replace *r, const json_t *root)
+{
+	unsigned int bus[VIOMMU_BOARD_MAX_PORTS], i;
+
+	if (!get_list(json_object_get(root, "plugged"), r->plugged, &r->nr_plugged,
+		      MACHINE_MAX_DEVICES, MACHINE_MAX_DEVICES - 1) ||
+	    !get_list(json_object_get(root, "buses"), bus, &r->nr_buses, VIOMMU_BOARD_MAX_PORTS,
+		      255))
+		return false;
+	for (i = 0; i < r->nr_buses; i++)
+		r->bus[i] = (uint8_t)bus[i];
+	return true;
+}
+
 static bool read_text(struct replace *r, const json_t *root)
 {
 	const json_t *own_dir = json_object_get(root, "own_dir");
@@ -173,7 +236,7 @@ static bool read_text(struct replace *r, const json_t *root)
 	r->warned = json_is_true(warned);
 	r->dir = strdup(dir);
 	return r->dir && get_number(root, "registers", &r->registers) &&
-	       get_number(root, "placed", &r->placed) &&
+	       get_number(root, "placed", &r->placed) && get_ports(r, root) &&
 	       get_words(json_object_get(root, "words"), &r->words);
 }
 
@@ -240,12 +303,35 @@ static double paused_ms(const struct replace *r)
 	       1e6;
 }
 
+/* What was plugged in is there before the state is looked at, under the same requester ids. */
+static int plug_in(const struct replace *r, struct machine *m)
+{
+	unsigned int i, n;
+	int ret = 0;
+
+	for (i = 0; i < r->nr_buses && i < m->nr_ports; i++)
+		viommu_pci_config_write(viommu_board_unit(m->board), VIOMMU_PCI_VENDOR_AT + i,
+					&r->bus[i], 1);
+	for (i = 0; !ret && i < r->nr_plugged; i++) {
+		n = r->plugged[i];
+		ret = n < m->nr && m->seat[n].port
+			      ? viommu_board_plug(m->board, viommu_dsa_pci(m->dsa[n]),
+						  m->seat[n].port)
+			      : -EINVAL;
+	}
+	return ret;
+}
+
 int replace_take(struct replace *r, struct machine *m)
 {
 	const char *command = m->options->command;
 	char why[256];
 	int ret;
 
+	ret = plug_in(r, m);
+	if (ret)
+		return cmd_error(command, "the devices behind ports do not fit: %s",
+				 strerror(-ret));
 	ret = viommu_board_load(m->board, r->board, r->board_bytes, why, sizeof(why));
 	if (ret)
 		return cmd_error(command, "the state does not fit: %s",

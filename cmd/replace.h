@@ -29,6 +29,11 @@ struct replace {
 	char *dir;
 	bool own_dir;
 	bool warned;
+	/* Which devices behind ports are there, in the board's order; the bus behind each port. */
+	unsigned int nr_plugged;
+	unsigned int plugged[MACHINE_MAX_DEVICES];
+	unsigned int nr_buses;
+	uint8_t bus[VIOMMU_BOARD_MAX_PORTS];
 	uint64_t registers;
 	uint64_t placed;
 };

@@ -106,6 +106,37 @@ def clients_go_on_with_the_next_process():
 				assert os.listdir(d) == [], os.listdir(d)
 
 
+def what_is_plugged_in_behind_ports_stays_so():
+	words = ("--device", "dsa,port=05.0", "--device", "dsa,port=05.0", "--device", "dsa,port=06.0")
+	with tool.folder() as d, _serve(d, *words) as first:
+		def state():
+			told = json.loads(tool.run("inspect", d, "--json").stdout)
+			return [x["slot"] for x in told["devices"]], [x["bus"] for x in told["ports"]]
+
+		guest = _Guest(d)	# the first device is there; of the others, the last comes
+		last = vfu.Function(d + "/dsa2.sock")
+		guest.unit.write(vfu.CONFIG, 0xc4, b"\x07")
+		last.write32(vfu.CONFIG, 0x10, 0xfeb00000)
+		assert state() == (["07:00.0", None, "02:00.0"], [7, 2])
+		with _replaced(first, d) as second:
+			assert state() == (["07:00.0", None, "02:00.0"], [7, 2])
+			guest.waits()
+			assert last.read32(vfu.CONFIG, 0x10) & ~0xf == 0xfeb00000
+			# And goes on to come and go.
+			guest.dsa.close()
+			while state()[0][0]:
+				pass
+			other = vfu.Function(d + "/dsa1.sock")
+			other.read32(vfu.CONFIG, 0)
+			assert state()[0] == [None, "07:00.0", "02:00.0"]
+			with _replaced(second, d) as third:
+				assert state()[0] == [None, "07:00.0", "02:00.0"]
+				for f in (other, last):
+					f.close()
+				guest.close()
+				assert third.end(signal.SIGTERM)[0] == 0
+
+
 def a_folder_of_its_own_moves_along():
 	with tool.folder() as d, tool.Running("serve", env={"XDG_RUNTIME_DIR": d}) as old:
 		old.until("qemu-system")
