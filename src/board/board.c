@@ -346,6 +346,11 @@ static void unit_control(void *ctx, uint32_t changed)
 						 ~(UNIT_BAR_BYTES - 1));
 }
 
+void viommu__board_ports_restored(struct viommu_board *board)
+{
+	ports_told(board);
+}
+
 void viommu__board_restored(struct viommu_board *board)
 {
 	unit_control(board, VIOMMU_PCI_MEMORY);

@@ -174,26 +174,42 @@ static struct viommu_pci *about_device(struct viommu_board *board, unsigned int 
 	return pci;
 }
 
-static void devices_check(struct viommu_board *board, struct viommu_state_in *in)
+/* Requester ids that were saved; compared when ports know their bus numbers. */
+struct devices {
+	unsigned int nr;
+	uint16_t sid[VIOMMU_BOARD_MAX_DEVICES];
+};
+
+static void devices_read(struct viommu_board *board, struct devices *d, struct viommu_state_in *in)
 {
-	unsigned int i, n;
-	uint16_t sid, saved;
+	unsigned int i, n = (unsigned int)viommu_state_left(in) / 2;
+
+	for (i = 0; viommu_board_device(board, i, NULL); i++)
+		;
+	if (n != i) {
+		viommu_state_refuse(in, "saved with %u devices, has %u", n, i);
+		return;
+	}
+	d->nr = n;
+	for (i = 0; i < n; i++)
+		d->sid[i] = viommu_state_get_u16(in);
+	viommu__section_done(in);
+}
+
+static void devices_check(struct viommu_board *board, const struct devices *d,
+			  struct viommu_state_in *in)
+{
+	unsigned int i;
+	uint16_t sid;
 	char text[32];
 
-	n = (unsigned int)viommu_state_left(in) / 2;
-	for (i = 0; viommu_board_device(board, i, &sid); i++) {
-		if (i >= n) {
-			viommu_state_refuse(in, "saved with %u devices, has more", n);
-			return;
-		}
-		saved = viommu_state_get_u16(in);
-		sid_text(saved, text, sizeof(text));
-		if (saved != sid)
-			viommu_state_refuse(in, "%sno such device, or not as number %u", text, i);
+	in->why->about[0] = 0;
+	for (i = 0; i < d->nr && viommu_board_device(board, i, &sid); i++) {
+		if (sid == d->sid[i])
+			continue;
+		sid_text(d->sid[i], text, sizeof(text));
+		viommu_state_refuse(in, "%sno such device, or not as number %u", text, i);
 	}
-	if (i < n)
-		viommu_state_refuse(in, "saved with %u devices, has %u", n, i);
-	viommu__section_done(in);
 }
 
 /* Memory has to be where there was some; how many regions it is made of is nobody's business. */
@@ -217,12 +233,12 @@ static void memory_check(struct viommu_board *board, struct viommu_state_in *in)
 	viommu__section_done(in);
 }
 
-static bool fits(struct viommu_board *board, struct viommu_state_in *in)
+static bool fits(struct viommu_board *board, struct devices *d, struct viommu_state_in *in)
 {
 	struct viommu_state_in s;
 
 	if (viommu__section_get(in, TAG_BOARD, 1, &s))
-		devices_check(board, &s);
+		devices_read(board, d, &s);
 	if (viommu__section_get(in, TAG_MEMORY, 1, &s))
 		memory_check(board, &s);
 	return viommu__state_ok(in);
@@ -238,7 +254,8 @@ static void reset(struct viommu_board *board)
 	viommu_pci_reset(viommu_board_unit(board));
 }
 
-static void parts_load(struct viommu_board *board, struct viommu_state_in *in)
+static void parts_load(struct viommu_board *board, const struct devices *d,
+		       struct viommu_state_in *in)
 {
 	struct viommu__pasid_names names = names_of(board);
 	struct viommu_pci *pci;
@@ -246,6 +263,10 @@ static void parts_load(struct viommu_board *board, struct viommu_state_in *in)
 
 	about_unit(in);
 	viommu__pci_load(viommu_board_unit(board), in);
+	if (viommu__state_ok(in)) {
+		viommu__board_ports_restored(board);
+		devices_check(board, d, in);
+	}
 	for (i = 0; (pci = about_device(board, i, in)); i++)
 		viommu__pci_load(pci, in);
 	about_unit(in);
@@ -263,6 +284,7 @@ int viommu_board_load(struct viommu_board *board, const void *state, size_t byte
 {
 	struct viommu__state_why reason = { .text = why, .size = why_size };
 	struct viommu_state_in in;
+	struct devices devices = { 0 };
 	int err;
 
 	if (why_size)
@@ -270,9 +292,9 @@ int viommu_board_load(struct viommu_board *board, const void *state, size_t byte
 	err = viommu_board_pause(board, why, why_size);
 	if (err)
 		return err;
-	if (!viommu__state_open(&in, state, bytes, &reason) && fits(board, &in)) {
+	if (!viommu__state_open(&in, state, bytes, &reason) && fits(board, &devices, &in)) {
 		reset(board);
-		parts_load(board, &in);
+		parts_load(board, &devices, &in);
 	}
 	if (!reason.err) {
 		viommu__board_restored(board);

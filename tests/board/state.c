@@ -362,6 +362,43 @@ static void a_vector_that_is_masked_stays_pending(void **state)
 	machine_close(&m);
 }
 
+/* The bus behind a port is what the guest said, whatever a fresh board would guess. */
+static void a_function_behind_a_port_has_its_requester_id(void **state)
+{
+	const uint16_t port = VIOMMU_SID(0, 2, 0);
+	struct viommu_board_config config = { .size = sizeof(config),
+					      .guest.size = sizeof(config.guest) };
+	struct viommu_board *board[2];
+	struct viommu_dsa *dsa[2];
+	uint16_t sid;
+	char why[128];
+	size_t bytes;
+	void *s;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(viommu_board_new(&config, &board[i]), 0);
+		assert_int_equal(viommu_board_add_port(board[i], port), 0);
+		assert_int_equal(viommu_dsa_new(NULL, &dsa[i]), 0);
+		assert_int_equal(viommu_board_plug(board[i], viommu_dsa_pci(dsa[i]), port), 0);
+	}
+	cfg_wr(viommu_board_unit(board[0]), VIOMMU_PCI_VENDOR_AT, 1, 9);
+	assert_non_null(viommu_board_device(board[0], 0, &sid));
+	assert_int_equal(sid, VIOMMU_SID(9, 0, 0));
+	assert_int_equal(viommu_board_pause(board[0], NULL, 0), 0);
+	assert_int_equal(viommu_board_save(board[0], &s, &bytes), 0);
+	if (viommu_board_load(board[1], s, bytes, why, sizeof(why)))
+		fail_msg("refused: %s", why);
+	assert_non_null(viommu_board_device(board[1], 0, &sid));
+	assert_int_equal(sid, VIOMMU_SID(9, 0, 0));
+	viommu_state_free(s);
+	for (i = 0; i < 2; i++) {
+		viommu_board_free(board[i]);
+		viommu_dsa_free(dsa[i]);
+	}
+}
+
 /* ---- The accelerator ------------------------------------------------------------------------- */
 
 static void a_store_that_came_half_is_completed(void **state)
@@ -566,6 +603,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(interrupt_remapping_is_as_it_was_latched),
 	cmocka_unit_test(what_the_unit_writes_is_dirty),
 	cmocka_unit_test(a_vector_that_is_masked_stays_pending),
+	cmocka_unit_test(a_function_behind_a_port_has_its_requester_id),
 	cmocka_unit_test(a_store_that_came_half_is_completed),
 	cmocka_unit_test(descriptors_that_wait_run_in_their_order),
 	cmocka_unit_test(a_job_that_waits_for_its_page_goes_on_elsewhere),

@@ -441,7 +441,7 @@ static void devices_and_memory_have_to_be_there(void **state)
 	assert_int_equal(viommu_board_add(s.m.board, viommu_dsa_pci(other), 0x30), 0);
 	viommu_board_resume(s.m.board);
 	assert_int_equal(load(&s), -EINVAL);
-	assert_string_equal(s.why, "saved with 1 devices, has more");
+	assert_string_equal(s.why, "saved with 1 devices, has 2");
 	assert_int_equal(viommu_board_remove(s.m.board, s.m.pci), 0);
 	assert_int_equal(viommu_board_load(s.m.board, s.bytes, s.n, s.why, sizeof(s.why)), -EINVAL);
 	assert_string_equal(s.why, "00:05.0: no such device, or not as number 0");
