@@ -7,6 +7,7 @@
 
 #include <viommu/vtd.h>
 
+#include "base/alloc.h"
 #include "base/state.h"
 
 #define PORT        VIOMMU_SID(0, 2, 0)
@@ -251,11 +252,56 @@ static void what_no_board_could_have_is_refused(void **state)
 	machine_close(&m);
 }
 
+/* Also those of requester ids that change. What is refused has the ones of a new board. */
+static void every_allocation_of_a_load_may_fail_once(void **state)
+{
+	struct machine m;
+	char why[128];
+	size_t bytes;
+	int ret, done;
+	void *saved;
+	long n;
+
+	(void)state;
+	open(&m);
+	found(&m, 7);
+	found(&m, 8);
+	machine_plug(&m, 0, PORT);
+	machine_plug(&m, 1, PORT_2);
+	told(&m, 0, 7);
+	told(&m, 1, 8);
+	assert_int_equal(put(&m, 0, MACHINE_VA, 0), 0);
+	assert_int_equal(put(&m, 1, MACHINE_VA, 0), 0);
+	saved = machine_saves(&m, &bytes);
+	machine_board_free(&m);
+	machine_board_new(&m);
+	for (n = 1;; n++) {
+		viommu__alloc_fail_nth(n);
+		ret = viommu_board_load(m.board, saved, bytes, why, sizeof(why));
+		done = !viommu__alloc_fail_done();
+		assert_int_equal(sid_of(&m, 0), BEHIND(ret ? 1 : 7));
+		assert_int_equal(sid_of(&m, 1), BEHIND(ret ? 2 : 8));
+		if (done)
+			break;
+		/* A bind that fails, for whatever reason, is one that the host does not make. */
+		if (ret && ret != -ENOMEM && !strstr(why, "the host does not bind"))
+			fail_msg("allocation %ld: %s", n, why);
+	}
+	assert_int_equal(ret, 0);
+	assert_true(n > 3);
+	viommu_board_resume(m.board);
+	assert_int_equal(put(&m, 0, MACHINE_VA, 0), 0);
+	assert_int_equal(put(&m, 1, MACHINE_VA, 0), 0);
+	viommu_state_free(saved);
+	machine_close(&m);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(bus_numbers_and_what_is_behind_them_move),
 	cmocka_unit_test(a_number_of_before_a_reset_is_kept),
 	cmocka_unit_test(who_has_no_requester_id_has_none_elsewhere),
 	cmocka_unit_test(other_ports_and_other_places_are_refused),
 	cmocka_unit_test(what_no_board_could_have_is_refused),
+	cmocka_unit_test(every_allocation_of_a_load_may_fail_once),
 };
 TEST_MAIN(tests)
