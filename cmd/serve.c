@@ -343,8 +343,9 @@ static int replace(const struct serve *now)
 		return cmd_usage(name, "%s does not go with --replace: the options stay",
 				 now->other);
 	ret = replace_ask(&r, now->replace, name);
-	if (ret == CMD_OK)
-		ret = read_options(&was, r.words.argc, r.words.argv);
+	/* What is wrong there is not this command's usage. */
+	if (ret == CMD_OK && read_options(&was, r.words.argc, r.words.argv) != CMD_OK)
+		ret = CMD_FAILED;
 	if (ret == CMD_OK)
 		ret = same_number(&r, &was.options);
 	if (ret == CMD_OK) {
