@@ -1139,13 +1139,13 @@ static void a_vm_is_saved_and_loaded_while_the_other_runs(void **state)
 	job_wait(a);
 	assert_int_equal(status(a), DSA_ST_SUCCESS);
 	assert_int_equal(viommu_device_open_requests(dev(a)), 0);
+	store_release(&r.copier_stop, 1);
+	pthread_join(other, NULL);
+	engines_stop(&r, t, 4);
 	assert_int_equal(viommu_dma_read(r.dma, dev(a), VIOMMU_NO_PASID, HOLE, &v, 8,
 					 VIOMMU_DMA_NO_WAIT, NULL),
 			 0);
 	assert_int_equal(v, ram(a, page)[0]);
-	store_release(&r.copier_stop, 1);
-	pthread_join(other, NULL);
-	engines_stop(&r, t, 4);
 	assert_int_equal(r.bad, 0);
 	assert_int_equal(stats(b).faults, 0);
 	assert_int_equal(stats(b).unbinds, 0);
