@@ -64,7 +64,7 @@ static bool group_good(const struct viommu_device *dev, uint32_t index, const st
 
 static void group_put(struct viommu_device *dev, uint32_t index, struct request r)
 {
-	struct record *rec = viommu__record(dev, r.pasid == VIOMMU_NO_PASID ? 0 : r.pasid);
+	struct record *rec = viommu__own_record(dev, viommu__entry_of(dev, r.pasid));
 
 	if (r.state == REQUEST_OPEN && (!rec || load_acquire(&rec->state) != RECORD_BOUND)) {
 		r.state = REQUEST_ANSWERED;
