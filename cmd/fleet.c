@@ -98,8 +98,8 @@ static int start(struct fleet *f)
 	int ret;
 
 	f->machine[0].options = o; /* for the log */
-	f->pasid_quota = o->pasid_quota ? o->pasid_quota
-					: even_share(o, hc.pasid_max - hc.pasid_min + 1);
+	f->pasid_quota =
+		o->pasid_quota ? o->pasid_quota : even_share(o, hc.pasid_max - hc.pasid_min + 1);
 	ret = viommu_host_new(&hc, &f->host);
 	if (!ret)
 		ret = viommu_server_new(&sc, &f->server);

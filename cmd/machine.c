@@ -46,7 +46,7 @@ const char machine_options_help[] =
 	"                         port=DD.F: not there yet; QEMU plugs it in behind a root\n"
 	"                         port in this slot (docs/hot-plug.md)\n"
 	"  --pasid-quota N        host PASIDs that a VM may have at a time (default: no limit;\n"
-	"                         with --vms an even share)\n"
+	"                         several VMs: an even share)\n"
 	"  --user NAME            become this user after start\n"
 	"  --verbose, --quiet     say more, or errors only\n";
 
