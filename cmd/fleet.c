@@ -70,6 +70,17 @@ static int shared_device(struct fleet *f, const struct machine_shared_device *d)
 	return CMD_OK;
 }
 
+/*
+ * A guest can name as many PASIDs as there are, so without a bound one VM takes those of all the
+ * others. Each shared device has one more for each VM, of no quota.
+ */
+static uint32_t even_share(const struct machine_options *o, uint32_t pasids)
+{
+	uint32_t own = o->nr_shared * o->vms;
+
+	return pasids > own + o->vms ? (pasids - own) / o->vms : 1;
+}
+
 static int start(struct fleet *f)
 {
 	const struct machine_options *o = f->options;
@@ -89,6 +100,8 @@ static int start(struct fleet *f)
 	int ret;
 
 	f->machine[0].options = o; /* for the log */
+	f->pasid_quota =
+		o->pasid_quota ? o->pasid_quota : even_share(o, hc.pasid_max - hc.pasid_min + 1);
 	ret = viommu_host_new(&hc, &f->host);
 	if (!ret)
 		ret = viommu_server_new(&sc, &f->server);

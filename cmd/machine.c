@@ -45,7 +45,8 @@ const char machine_options_help[] =
 	"                         entries=1..1024 no-pri msi\n"
 	"                         port=DD.F: not there yet; QEMU plugs it in behind a root\n"
 	"                         port in this slot (docs/hot-plug.md)\n"
-	"  --pasid-quota N        host PASIDs that a VM may have at a time (default: no limit)\n"
+	"  --pasid-quota N        host PASIDs that a VM may have at a time (default: no limit;\n"
+	"                         several VMs: an even share)\n"
 	"  --user NAME            become this user after start\n"
 	"  --verbose, --quiet     say more, or errors only\n";
 
@@ -753,7 +754,7 @@ static int board(struct machine *m)
 			.ops = { .ctx = m, .trap = machine_trap },
 		},
 		.unit_sid = o->unit_sid,
-		.pasid_quota = o->pasid_quota,
+		.pasid_quota = m->fleet ? m->fleet->pasid_quota : o->pasid_quota,
 		/* On a host of several VMs the range is the host's. */
 		.pasid_min = m->fleet		       ? 0
 			     : o->pasid_first	       ? o->pasid_first

@@ -64,7 +64,7 @@ struct machine_options {
 	unsigned int vms; /* 0: one, without a host that others are on */
 	unsigned int nr_shared;
 	struct machine_shared_device shared[MACHINE_MAX_SHARED];
-	uint32_t pasid_quota; /* of each VM; 0: none */
+	uint32_t pasid_quota; /* of each VM; 0: not given */
 	bool pasids_said;     /* --pasids was given */
 	enum viommu_server_level level;
 	/*
@@ -173,7 +173,8 @@ struct fleet {
 		struct viommu_dsa_hw *hw;
 		uint16_t sid;
 	} shared[MACHINE_MAX_SHARED];
-	uint16_t next; /* where the next slot without a choice is */
+	uint16_t next;        /* where the next slot without a choice is */
+	uint32_t pasid_quota; /* of each VM */
 	unsigned int nr;
 	struct machine machine[MACHINE_MAX_VMS];
 };

@@ -774,7 +774,7 @@ static json_t *memory(struct report *r)
 static json_t *host_pasids(struct report *r)
 {
 	const struct machine *m = r->m;
-	uint32_t quota = m->options->pasid_quota;
+	uint32_t quota = m->fleet ? m->fleet->pasid_quota : m->options->pasid_quota;
 	json_t *object = json_object();
 
 	put(r, object, "held",
@@ -851,12 +851,11 @@ char *fleet_report(struct fleet *f)
 {
 	struct report r = { .m = NULL };
 	json_t *root = json_object(), *list = json_array();
-	uint32_t quota = f->options->pasid_quota;
 	char *text = NULL;
 	unsigned int i;
 
 	put(&r, root, "version", json_string(viommu_version()));
-	put(&r, root, "pasid_quota", quota ? json_integer(quota) : json_null());
+	put(&r, root, "pasid_quota", json_integer(f->pasid_quota));
 	put(&r, root, "vms", vms(&r, f));
 	for (i = 0; i < f->nr_shared; i++) {
 		json_t *object = json_object();

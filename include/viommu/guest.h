@@ -274,10 +274,12 @@ VIOMMU_API int viommu_guest_remap(struct viommu_guest *guest, uint16_t sid, uint
 /*
  * The host PASID that DMA of this guest has to carry when the guest says gp: the same number, or
  * with VIOMMU_GUEST_HOST_PASIDS the one that is mapped; one that has none yet gets one (bounded by
- * the domain's quota), which it keeps until a reset, bound or not. A mapping that the owner made
- * himself (viommu_pasid_map()) is taken. 0; -EINVAL (beyond 20 bits; 0 without HOST_PASIDS, since
- * the host's PASID 0 stands for requests without); -EPERM (VIOMMU_GUEST_VCMD: not one that the
- * guest was given); -ENOSPC, -EDQUOT, -ENOMEM.
+ * the domain's quota), which it keeps until a reset, or while it is not bound until another is
+ * named and no more are left. So ask again for each access: later the number may be another guest
+ * PASID's. A mapping that the owner made himself (viommu_pasid_map()) is taken, and never taken
+ * back. 0; -EINVAL (beyond 20 bits; 0 without HOST_PASIDS, since the host's PASID 0 stands for
+ * requests without); -EPERM (VIOMMU_GUEST_VCMD: not one that the guest was given); -ENOSPC,
+ * -EDQUOT, -ENOMEM.
  */
 VIOMMU_API int viommu_guest_pasid_to_host(struct viommu_guest *guest, struct viommu_gp gp,
 					  struct viommu_hp *out);

@@ -311,6 +311,7 @@ static int bind_new(struct viommu_device *dev, uint32_t pasid, struct record *re
 	store_relaxed(&rec->gp, plan->gp);
 	store_relaxed(&rec->sub, dev->sub);
 	store_release(&rec->state, RECORD_BOUND);
+	dev->bound[pasid >> 6]++;
 	dev->binds++;
 	dev->dom = plan->dom;
 	plan->dom->binds++;
@@ -458,19 +459,23 @@ static int ender_takes(const struct viommu_device *dev, const struct record *rec
 	return rec->state == RECORD_BOUND && rec->sub == dev->sub && (!dom || rec->dom == dom);
 }
 
-/* The next record of the device at or behind *pasid, up to last; NULL: there is none. Lock held. */
-static struct record *record_next(struct viommu_device *dev, uint32_t *pasid, uint32_t last)
+/*
+ * Tables where nothing of this device's is bound are passed over: the others with the same tables
+ * may have spread over all of them, and the lock is everybody's.
+ */
+struct record *viommu__record_next(struct viommu_device *dev, uint32_t *pasid, uint32_t last)
 {
 	uint32_t i;
 
 	for (i = *pasid; i <= last; i++) {
-		struct record *rec = viommu__record(dev, i);
+		struct record *rec;
 
-		if (!rec) {
+		if (!dev->bound[i >> 6]) {
 			i |= 63;
 			continue;
 		}
-		if (rec->sub != dev->sub)
+		rec = viommu__own_record(dev, i);
+		if (!rec)
 			continue;
 		*pasid = i;
 		return rec;
@@ -500,6 +505,7 @@ static void bind_finish_end(struct viommu_device *dev, uint32_t pasid, struct re
 	claims_drop(dev, dom, pasid, rec->gp);
 	store_relaxed(&rec->gp, VIOMMU_NO_PASID);
 	store_release(&rec->state, RECORD_FREE);
+	dev->bound[pasid >> 6]--;
 	if (--dev->binds == 0)
 		dev->dom = NULL;
 	dom->binds--;
@@ -515,7 +521,7 @@ int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_d
 
 	if (pasid != VIOMMU_ALL_PASIDS)
 		first = last = pasid;
-	for (i = first; (rec = record_next(dev, &i, last)); i++) {
+	for (i = first; (rec = viommu__record_next(dev, &i, last)); i++) {
 		if (rec->state == RECORD_DYING)
 			wait_dying(dev, rec);
 		if (!ender_takes(dev, rec, dom))
@@ -528,7 +534,7 @@ int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_d
 	dev->busy++;
 	viommu__device_drop(dev, viommu__request_of(dev, pasid), 0, 0);
 	viommu__markers_drain(&host->markers);
-	for (i = first; (rec = record_next(dev, &i, last)); i++) {
+	for (i = first; (rec = viommu__record_next(dev, &i, last)); i++) {
 		if (rec->state == RECORD_DYING && rec->token == token)
 			bind_finish_end(dev, i, rec);
 	}
@@ -592,7 +598,7 @@ int viommu_host_next_bind(struct viommu_device *dev, struct viommu_hp *hp, struc
 	int err = -ENOENT;
 
 	pthread_mutex_lock(&dev->host->lock);
-	for (i = hp->v; (rec = record_next(dev, &i, last)); i++) {
+	for (i = hp->v; (rec = viommu__record_next(dev, &i, last)); i++) {
 		if (rec->state != RECORD_BOUND)
 			continue;
 		hp->v = i;

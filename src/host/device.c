@@ -81,15 +81,17 @@ static int tables_new(struct viommu_device *dev, struct viommu_device *parent)
 {
 	unsigned int pdts = dev->flags & VIOMMU_DEVICE_PASID ? PDTS_FULL : PDTS_MIN;
 
+	dev->pdir_entries = parent ? parent->pdir_entries : pdts_entries(pdts);
+	dev->bound = viommu__calloc(dev->pdir_entries, sizeof(*dev->bound));
+	if (!dev->bound)
+		return -ENOMEM;
 	if (parent) {
 		dev->parent = parent;
 		dev->sce = parent->sce;
 		dev->pdir = parent->pdir;
 		dev->records = parent->records;
-		dev->pdir_entries = parent->pdir_entries;
 		return 0;
 	}
-	dev->pdir_entries = pdts_entries(pdts);
 	/* Large and mostly untouched: calloc gives pages that cost nothing until they are used. */
 	dev->pdir_alloc = viommu__calloc(1, dev->pdir_entries * 8 + 4096);
 	dev->records = viommu__calloc(dev->pdir_entries, sizeof(struct record *));
@@ -101,6 +103,7 @@ static int tables_new(struct viommu_device *dev, struct viommu_device *parent)
 
 static void tables_free(struct viommu_device *dev)
 {
+	viommu__free(dev->bound);
 	if (dev->parent)
 		return;
 	viommu__free(dev->records);
@@ -404,25 +407,18 @@ int viommu__device_path(const struct viommu_device *dev, const struct viommu_pat
 	return viommu__path_lookup_own(&dev->host->unit, &r, rec, out);
 }
 
-/* Nothing that was translated for it so far is used again. Lock held. */
+/*
+ * Nothing that was translated for it so far is used again. Not by the host's generation: a guest
+ * has this done as often as it likes, and other VMs' translations must not cost more. Lock held.
+ */
 static void forget_all(struct viommu_device *dev)
 {
 	struct record *rec;
 	uint32_t i;
 
-	if (!dev->parent) {
-		/* Of every device, which is seldom. */
-		gen_bump(dev->host, &dev->host->gen.v);
-		return;
-	}
-	/* A guest must not be able to make the others' translations cost more. */
-	for (i = 0; i < dev->pdir_entries * 64; i++) {
-		rec = viommu__record(dev, i);
-		if (!rec)
-			i |= 63;
-		else if (rec->sub == dev->sub && rec->state != RECORD_FREE)
+	for (i = 0; (rec = viommu__record_next(dev, &i, dev->pdir_entries * 64 - 1)); i++)
+		if (rec->state != RECORD_FREE)
 			gen_bump(dev->host, &rec->gen);
-	}
 }
 
 int viommu_device_gate(struct viommu_device *dev, uint32_t flags)

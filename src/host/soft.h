@@ -138,6 +138,7 @@ struct viommu_device {
 	uint64_t *pdir;
 	struct record **records; /* by PASID directory index */
 	uint32_t pdir_entries;
+	uint8_t *bound; /* how many of a PASID table's entries are this device's, RECORD_FREE not */
 	uint32_t tables; /* PASID tables allocated */
 
 	/*
@@ -283,6 +284,11 @@ int viommu__device_table(struct viommu_device *dev, uint32_t pasid);
  * there was any.
  */
 int viommu__binds_end(struct viommu_device *dev, uint32_t pasid, struct viommu_domain *dom);
+/*
+ * The next record of the device at or behind *pasid, up to last, where something is bound or was;
+ * NULL: there is none. Lock held.
+ */
+struct record *viommu__record_next(struct viommu_device *dev, uint32_t *pasid, uint32_t last);
 
 /* inspect.c */
 /*

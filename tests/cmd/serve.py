@@ -290,6 +290,19 @@ def the_guest_is_given_pasids_of_the_host():
 		f.close()
 
 
+def without_a_quota_each_vm_has_an_even_share():
+	# Of 32 host PASIDs two are those of the shared device's parts.
+	with tool.folder() as d, _serve(d, "--json", "--vms", "2", "--shared-device", "dsa",
+					"--pasid-range", "0x20-0x3f", "--memory", "512M") as r:
+		r.until("\n")
+		state = json.loads(tool.run("inspect", "--json", d).stdout)
+		assert state["pasid_quota"] == 15
+		for number in range(2):
+			state = json.loads(tool.run("inspect", "--json",
+						    "%s/vm%d/" % (d, number)).stdout)
+			assert state["host_pasids"] == {"held": 0, "quota": 15}
+
+
 def several_vms_have_a_folder_each():
 	with tool.folder() as d, _serve(d, "--json", "--vms", "2", "--shared-device",
 					"dsa,queues=6,engines=3,entries=64,slot=07.0", "--device",

@@ -763,6 +763,42 @@ static void each_has_its_own_gates(void **state)
 	world_close(&w);
 }
 
+/* Nor do a plain device's on the same host cost the others anything. */
+static void gates_of_a_plain_device_leave_the_others_warm(void **state)
+{
+	struct viommu_device_config dc = { .size = sizeof(dc), .sid = SID + 8, .flags = ALL };
+	struct viommu_device *plain;
+	struct viommu_hp hp;
+	struct world w;
+	unsigned int i;
+	uint64_t v;
+
+	(void)state;
+	world_open(&w);
+	assert_int_equal(viommu_device_new(w.host, &dc, &plain), 0);
+	assert_int_equal(viommu_device_attach(plain, w.vm[0].dom, &second_stage), 0);
+	assert_int_equal(viommu_pasid_alloc(viommu_domain_owner(w.vm[0].dom), 0x8000,
+					    VIOMMU_PASID_MAX, &hp),
+			 0);
+	assert_int_equal(viommu_host_bind(plain, w.vm[0].dom, hp, &second_stage), 0);
+	for (i = 0; i < 4; i++) {
+		warm(&w);
+		assert_int_equal(reason_of(&w, plain, hp.v, DATA, 0),
+				 i & 1 ? VTD_FR_SCE_PASIDE : 0);
+		assert_int_equal(reason_of(&w, plain, VIOMMU_NO_PASID, DATA, 0), 0);
+		assert_int_equal(viommu_device_gate(plain, i & 1 ? ALL : VIOMMU_DEVICE_ATS), 0);
+		others_are_warm(&w, VMS);
+	}
+	/* What it had itself is forgotten. */
+	assert_int_equal(reason_of(&w, plain, hp.v, DATA, 0), 0);
+	v = misses(&w);
+	assert_int_equal(viommu_device_gate(plain, ALL), 0);
+	assert_int_equal(reason_of(&w, plain, hp.v, DATA, 0), 0);
+	assert_true(misses(&w) > v);
+	viommu_device_free(plain);
+	world_close(&w);
+}
+
 /* ---- Page requests ---- */
 
 static int answer(struct vm *vm, uint32_t pasid, uint16_t prgi, uint16_t code)
@@ -1060,6 +1096,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(there_are_at_most_255_and_a_number_is_used_again),
 	cmocka_unit_test(what_one_invalidates_the_others_keep),
 	cmocka_unit_test(each_has_its_own_gates),
+	cmocka_unit_test(gates_of_a_plain_device_leave_the_others_warm),
 	cmocka_unit_test(groups_with_the_same_index_are_each_its_owners),
 	cmocka_unit_test(one_that_asks_for_all_pages_leaves_the_others_theirs),
 	cmocka_unit_test(one_that_goes_leaves_the_others_alone),
