@@ -557,6 +557,24 @@ static void a_suspended_job_can_be_aborted(void **state)
 	machine_close(&m);
 }
 
+/* It is enabled when the handle is not looked at any more: that must hold nobody here. */
+static void an_occupancy_interrupt_with_no_vector_moves_along(void **state)
+{
+	struct machine m;
+
+	(void)state;
+	open(&m);
+	assert_int_equal(dsa_cmd(&m, DSA_CMD_DISABLE_WQ, 1), 0);
+	dsa_wr(&m, 0x510, 0xffff);
+	assert_int_equal(dsa_cmd(&m, DSA_CMD_ENABLE_WQ, 0), 0);
+	dsa_wr(&m, 0x514, 0x10000);
+	assert_int_equal(viommu_board_pause(m.board, NULL, 0), 0);
+	machine_move(&m);
+	assert_int_equal(dsa_rd(&m, 0x510), 0xffff);
+	assert_int_equal(dsa_rd(&m, 0x514), 0x10000);
+	machine_close(&m);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(registers_are_what_they_were),
 	cmocka_unit_test(the_root_table_that_was_latched_counts),
@@ -574,5 +592,6 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(an_answer_that_comes_before_the_job_is_back_counts),
 	cmocka_unit_test(a_command_waits_for_the_job_wherever_it_is),
 	cmocka_unit_test(a_suspended_job_can_be_aborted),
+	cmocka_unit_test(an_occupancy_interrupt_with_no_vector_moves_along),
 };
 TEST_MAIN(tests)
