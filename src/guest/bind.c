@@ -479,8 +479,7 @@ static int apply_off(struct viommu_guest *g, struct unit_device *d, uint32_t cau
 	return apply(g, d, VIOMMU_NO_PASID, &path, cause, host_lost);
 }
 
-void viommu__bind_refresh(struct viommu_guest *g, struct unit_device *d, uint32_t gp,
-			  uint32_t cause)
+int viommu__bind_refresh(struct viommu_guest *g, struct unit_device *d, uint32_t gp, uint32_t cause)
 {
 	struct viommu_path_result path;
 	struct shadow *s;
@@ -488,18 +487,15 @@ void viommu__bind_refresh(struct viommu_guest *g, struct unit_device *d, uint32_
 
 	if (!unit_translates(g)) {
 		gate(g, d, 0);
-		if (gp == VIOMMU_NO_PASID)
-			apply_off(g, d, cause, false);
-		return;
+		return gp == VIOMMU_NO_PASID ? apply_off(g, d, cause, false) : 0;
 	}
 	ret = viommu__bind_lookup(g, d, gp, VIOMMU_REQ_UNTRANSLATED, VIOMMU_READ, 0, &path);
-	if (!ret) {
-		apply(g, d, gp, &path, cause, false);
-		return;
-	}
+	if (!ret)
+		return apply(g, d, gp, &path, cause, false);
 	s = viommu__shadow_find(d, gp);
 	if (s)
 		unbind(g, s, cause, &path);
+	return 0;
 }
 
 void viommu__bind_selective(struct viommu_guest *g, uint32_t gp)

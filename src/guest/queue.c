@@ -388,6 +388,7 @@ bool viommu__queue_run(struct viommu_guest *g, struct unit_out *out)
 			queue_error(&r, (unsigned int)err);
 			return false;
 		}
+		g->scan.active = false; /* also if a state said so of what never is */
 		g->queue.head = (g->queue.head + g->queue.width) & (g->queue.bytes - 1);
 		REG64_SET(g, IQH, g->queue.head); /* VTD-QI-09, VTD-REG-21, VTD-REG-22 */
 	}

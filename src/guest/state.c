@@ -310,7 +310,7 @@ static void pasids_load(struct viommu_guest *g, struct viommu_state_in *in)
 
 static void binds_load(struct viommu_guest *g, struct viommu_state_in *in)
 {
-	uint64_t refused = g->stats.refused;
+	int err;
 
 	while (viommu__state_ok(in) && viommu_state_left(in) >= BIND_BYTES) {
 		uint16_t sid = viommu_state_get_u16(in);
@@ -322,13 +322,14 @@ static void binds_load(struct viommu_guest *g, struct viommu_state_in *in)
 					    sid >> 8, sid >> 3 & 31, sid & 7u, gp);
 			return;
 		}
-		viommu__bind_refresh(g, d, gp, VIOMMU_TRAP_GLOBAL);
+		err = viommu__bind_refresh(g, d, gp, VIOMMU_TRAP_GLOBAL);
 		/*
 		 * It was bound, and is not any more: an open page request of it would be lost. What
-		 * is wrong with the guest's entry is no refusal; then it has no bind, and that is
-		 * right.
+		 * is wrong with the guest's entry is no refusal, also if only the host finds it (an
+		 * address beyond the VM's): then it has no bind, and that is right. Else a guest
+		 * could see to it that nobody takes its state.
 		 */
-		if (g->stats.refused != refused)
+		if (err && err != -EINVAL)
 			viommu_state_refuse(in, "the host does not bind %02x:%02x.%u, PASID %u",
 					    sid >> 8, sid >> 3 & 31, sid & 7u, gp);
 	}

@@ -314,9 +314,11 @@ struct list *viommu__shadow_did_list(struct viommu_guest *g, uint16_t did);
 
 /* ---- bind.c ---- */
 
-/* (device, gp) as the guest's tables say now: bind, rebind, unbind. */
-void viommu__bind_refresh(struct viommu_guest *g, struct unit_device *d, uint32_t gp,
-			  uint32_t cause);
+/*
+ * (device, gp) as the guest's tables say now: bind, rebind, unbind. 0, or why the host would not.
+ */
+int viommu__bind_refresh(struct viommu_guest *g, struct unit_device *d, uint32_t gp,
+			 uint32_t cause);
 /* Requester id bits that a function mask leaves out. */
 static inline uint16_t viommu__fm_bits(uint64_t fm)
 {

@@ -557,6 +557,49 @@ static void a_suspended_job_can_be_aborted(void **state)
 	machine_close(&m);
 }
 
+/* It is enabled when the handle is not looked at any more: that must hold nobody here. */
+static void an_occupancy_interrupt_with_no_vector_moves_along(void **state)
+{
+	struct machine m;
+
+	(void)state;
+	open(&m);
+	assert_int_equal(dsa_cmd(&m, DSA_CMD_DISABLE_WQ, 1), 0);
+	dsa_wr(&m, 0x510, 0xffff);
+	assert_int_equal(dsa_cmd(&m, DSA_CMD_ENABLE_WQ, 0), 0);
+	dsa_wr(&m, 0x514, 0x10000);
+	assert_int_equal(viommu_board_pause(m.board, NULL, 0), 0);
+	machine_move(&m);
+	assert_int_equal(dsa_rd(&m, 0x510), 0xffff);
+	assert_int_equal(dsa_rd(&m, 0x514), 0x10000);
+	machine_close(&m);
+}
+
+/* Its entry counts as it is by now, also if the host has no use of it: then there is no bind. */
+static void an_entry_made_wrong_without_a_flush_moves_along(void **state)
+{
+	struct viommu_guest_stats st = { .size = sizeof(st) };
+	struct desc d = desc(DSA_OP_MOVE, 0, SRC, DST, 4096);
+	struct machine m;
+	uint64_t *pe;
+
+	(void)state;
+	open(&m);
+	submit(&m, &d);
+	assert_int_equal(dsa_steps(&m), 1);
+	assert_int_equal(status(&m), DSA_ST_SUCCESS);
+	viommu_guest_stats(viommu_board_guest(m.board), &st);
+	assert_int_equal(st.bound, 1);
+	/* An address that the unit has, and the VM's memory has not. */
+	pe = machine_entry(&m, MACHINE_GP);
+	VTD_SET(pe, VTD_PE_FSPTPTR, UINT64_C(1) << (51 - 12));
+	assert_int_equal(viommu_board_pause(m.board, NULL, 0), 0);
+	machine_move(&m);
+	viommu_guest_stats(viommu_board_guest(m.board), &st);
+	assert_int_equal(st.bound, 0);
+	machine_close(&m);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(registers_are_what_they_were),
 	cmocka_unit_test(the_root_table_that_was_latched_counts),
@@ -574,5 +617,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(an_answer_that_comes_before_the_job_is_back_counts),
 	cmocka_unit_test(a_command_waits_for_the_job_wherever_it_is),
 	cmocka_unit_test(a_suspended_job_can_be_aborted),
+	cmocka_unit_test(an_occupancy_interrupt_with_no_vector_moves_along),
+	cmocka_unit_test(an_entry_made_wrong_without_a_flush_moves_along),
 };
 TEST_MAIN(tests)

@@ -550,6 +550,61 @@ static void what_no_accelerator_could_be_is_refused(void **state)
 	close_saved(&s);
 }
 
+/* What its jobs rely on is judged when a queue is enabled, so nothing waits in one that is not. */
+static void nothing_is_left_in_a_queue_that_is_disabled(void **state)
+{
+	struct saved s = { 0 };
+	uint8_t *model, *wq;
+	uint64_t ticket = 0;
+
+	(void)state;
+	save(&s, 0);
+	model = section(&s, "MODL", 0);
+	wq = model + MODEL_IMAGE + 0x500;
+	assert_int_equal(wq[0x1b], 0x20 | DSA_STATE_ENABLED << 6);
+	lie(&s, "MODL", 0, MODEL_IMAGE + 0x51b, 0x20, 1);
+	/* A command that disables it has closed it, and waits for all that it has. */
+	lie(&s, "MODL", 0, MODEL_AFTER + 13, DSA_CMD_DISABLE_DEVICE, 4);
+	lie(&s, "MODL", 0, MODEL_AFTER + 13, DSA_CMD_RESET_DEVICE, 4);
+	wq[0x1b] = 0x20 | DSA_STATE_DRAINING << 6;
+	model[MODEL_AFTER + 13] = DSA_CMD_DISABLE_DEVICE;
+	memcpy(&ticket, model + MODEL_AFTER + 22, 8);
+	assert_int_equal(ticket, 2);
+	lie(&s, "MODL", 0, MODEL_AFTER + 22, ticket - 1, 8);
+	lie(&s, "MODL", 0, MODEL_AFTER + 22, 0, 8);
+	seal(&s);
+	if (load(&s))
+		fail_msg("refused: %s", s.why);
+	close_saved(&s);
+}
+
+/* A descriptor that goes on is done once, whatever it is. */
+static void a_descriptor_that_cannot_be_in_the_middle_holds_nothing(void **state)
+{
+	struct saved s = { 0 };
+	struct machine *m = &s.m;
+	uint8_t *scan;
+
+	(void)state;
+	save(&s, 0);
+	scan = section(&s, "UNIT", 0) + UNIT_AFTER + 28;
+	assert_int_equal(scan[0], 0);
+	scan[0] = 1;
+	scan[10] = VTD_IQ_TYPE_IEC;
+	seal(&s);
+	assert_int_equal(load(&s), 0);
+	viommu_board_resume(m->board);
+	*machine_ram(m, m->status) = 0;
+	unit_queue(m, VTD_IQ_TYPE_IEC, 0);
+	unit_queue(m,
+		   VTD_VAL(VTD_IQ_WAIT_TYPE, VTD_IQ_TYPE_WAIT) | VTD_VAL(VTD_IQ_WAIT_SW, 1) |
+			   VTD_VAL(VTD_IQ_WAIT_DATA, 77),
+		   m->status);
+	unit_wr(m, VTD_REG_IQT, 8, m->tail);
+	assert_int_equal(*machine_ram(m, m->status) & UINT32_MAX, 77);
+	close_saved(&s);
+}
+
 /* ---- Whoever cannot -------------------------------------------------------------------------- */
 
 static void only_a_board_that_is_paused_is_saved(void **state)
@@ -669,6 +724,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(devices_and_memory_have_to_be_there),
 	cmocka_unit_test(what_no_guest_could_have_made_is_refused),
 	cmocka_unit_test(what_no_accelerator_could_be_is_refused),
+	cmocka_unit_test(nothing_is_left_in_a_queue_that_is_disabled),
+	cmocka_unit_test(a_descriptor_that_cannot_be_in_the_middle_holds_nothing),
 	cmocka_unit_test(only_a_board_that_is_paused_is_saved),
 	cmocka_unit_test(a_model_that_cannot_save_keeps_the_board_running),
 	cmocka_unit_test(every_allocation_of_a_load_may_fail_once),

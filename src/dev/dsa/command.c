@@ -90,8 +90,16 @@ static bool ops_allowed(const uint32_t *cfg)
 	return true;
 }
 
-/* What an enabled queue's configuration is. */
-static unsigned int check_wq_config(struct viommu_dsa *dsa, unsigned int wq, uint32_t enabled)
+static bool occupancy_good(const struct viommu_dsa *dsa, const uint32_t *cfg)
+{
+	return !DSA_GET32(cfg, DSA_WQCFG_INT_EN) ||
+	       (!DSA_GET32(cfg, DSA_WQCFG_INT_IMS) &&
+		DSA_GET32(cfg, DSA_WQCFG_INT_HANDLE) < dsa_vectors(dsa));
+}
+
+/* What an enabled queue's configuration is; with `interrupt` also what only enabling it asks. */
+static unsigned int check_wq_config(struct viommu_dsa *dsa, unsigned int wq, uint32_t enabled,
+				    bool interrupt)
 {
 	const uint32_t *cfg = dsa_wqcfg(dsa, wq);
 	bool pasid = DSA_GET32(cfg, DSA_WQCFG_PASID_EN);
@@ -112,9 +120,7 @@ static unsigned int check_wq_config(struct viommu_dsa *dsa, unsigned int wq, uin
 	/* The PASID capability has no privileged mode. */
 	if (pasid && DSA_GET32(cfg, DSA_WQCFG_PRIV))
 		return DSA_CE_WQ_PRIV;
-	if (DSA_GET32(cfg, DSA_WQCFG_INT_EN) &&
-	    (DSA_GET32(cfg, DSA_WQCFG_INT_IMS) ||
-	     DSA_GET32(cfg, DSA_WQCFG_INT_HANDLE) >= dsa_vectors(dsa)))
+	if (interrupt && !occupancy_good(dsa, cfg))
 		return DSA_CE_WQ_OCCUPANCY;
 	if (!ops_allowed(cfg))
 		return DSA_CE_WQ_OPS;
@@ -129,13 +135,16 @@ static unsigned int check_wq(struct viommu_dsa *dsa, unsigned int wq, uint32_t e
 		return DSA_CE_DEV_OFF;
 	if (dsa_wq_state(dsa, wq) != DSA_STATE_DISABLED)
 		return DSA_CE_WQ_ENABLED;
-	return check_wq_config(dsa, wq, enabled);
+	return check_wq_config(dsa, wq, enabled, true);
 }
 
 bool viommu__dsa_wq_good(struct viommu_dsa *dsa, unsigned int wq)
 {
-	/* What the function has enabled may have changed since, which halted the device. */
-	return check_wq_config(dsa, wq, ~UINT32_C(0)) == NO_ERROR;
+	/*
+	 * What the function has enabled may have changed since, which halted the device; and the
+	 * interrupt may have been enabled since, whatever its handle is (queue.c).
+	 */
+	return check_wq_config(dsa, wq, ~UINT32_C(0), false) == NO_ERROR;
 }
 
 /* ---- What commands do ------------------------------------------------------------------------ */
@@ -350,12 +359,27 @@ static void finish(struct viommu_dsa *dsa, unsigned int err)
 		viommu__dsa_cause(dsa, DSA_BITS(DSA_INTCAUSE_COMMAND));
 }
 
+/* Does it end with queues whose configuration may be changed? */
+static bool disables(const struct dsa_command *c)
+{
+	return c->code == DSA_CMD_DISABLE_DEVICE || c->code == DSA_CMD_RESET_DEVICE ||
+	       c->code == DSA_CMD_DISABLE_WQ || c->code == DSA_CMD_RESET_WQ;
+}
+
 bool viommu__dsa_command_good(struct viommu_dsa *dsa)
 {
 	const struct dsa_command *c = &dsa->command;
+	uint32_t wqs;
 
-	return c->code != DSA_CMD_ENABLE_DEVICE && c->code != DSA_CMD_ENABLE_WQ &&
-	       check_operand(dsa, c) == NO_ERROR;
+	if (c->code == DSA_CMD_ENABLE_DEVICE || c->code == DSA_CMD_ENABLE_WQ ||
+	    check_operand(dsa, c) != NO_ERROR)
+		return false;
+	/* It closed them, so nothing of them came later, and nothing is left when it ends. */
+	for (wqs = disables(c) ? queues_of(dsa, c) : 0; wqs; wqs &= wqs - 1)
+		if (dsa_wq_state(dsa, lowest_bit(wqs)) == DSA_STATE_ENABLED ||
+		    viommu__dsa_queue_newer(dsa, lowest_bit(wqs), c->ticket))
+			return false;
+	return true;
 }
 
 void viommu__dsa_command_poll(struct viommu_dsa *dsa)

@@ -296,9 +296,9 @@ void viommu__dsa_command(struct viommu_dsa *dsa, uint32_t value);
 void viommu__dsa_command_poll(struct viommu_dsa *dsa);
 /* Every job of every queue up to now is dropped or told to stop. */
 void viommu__dsa_abort(struct viommu_dsa *dsa);
-/* Is the queue's configuration one that it could be enabled with? */
+/* Is the queue's configuration one that an enabled queue can have? */
 bool viommu__dsa_wq_good(struct viommu_dsa *dsa, unsigned int wq);
-/* May the command be one that is in progress? */
+/* May the command be one that is in progress, with what queues and engines have? */
 bool viommu__dsa_command_good(struct viommu_dsa *dsa);
 /* To Halt, for SWERROR's sake. */
 void viommu__dsa_halt(struct viommu_dsa *dsa);
@@ -325,6 +325,8 @@ uint32_t viommu__dsa_entry_pasid(struct viommu_dsa *dsa, unsigned int wq,
 /* Does a command that waits for this queue, and for this PASID, still wait? */
 bool viommu__dsa_queue_pending(struct viommu_dsa *dsa, unsigned int wq, uint32_t pasid,
 			       uint64_t ticket);
+/* Has it something that was submitted later? */
+bool viommu__dsa_queue_newer(struct viommu_dsa *dsa, unsigned int wq, uint64_t ticket);
 /*
  * The next job, its engine taken, or one that was suspended; false: there is nothing to do, or no
  * engine is free.

@@ -218,6 +218,20 @@ bool viommu__dsa_queue_pending(struct viommu_dsa *dsa, unsigned int wq, uint32_t
 	return false;
 }
 
+bool viommu__dsa_queue_newer(struct viommu_dsa *dsa, unsigned int wq, uint64_t ticket)
+{
+	struct dsa_queue *q = &dsa->queue[wq];
+	uint32_t i;
+
+	for (i = 0; i < dsa->engines; i++) {
+		const struct dsa_engine *e = &dsa->engine[i];
+
+		if (e->busy && e->wq == wq && e->ticket > ticket)
+			return true;
+	}
+	return q->count && entry_at(q, q->count - 1)->ticket > ticket;
+}
+
 /* ---- The choice ------------------------------------------------------------------------------ */
 
 /* A drain descriptor waits at the head of its queue until what was before it is done. */

@@ -262,7 +262,8 @@ static void queue_load(struct viommu_dsa *dsa, unsigned int wq, struct dsa_entry
 
 /*
  * Queues are placed when the device is enabled; sizes do not change until it is disabled, when
- * nothing waits.
+ * nothing waits. Nor does anything wait in a queue that is disabled: what its configuration says is
+ * judged when it is enabled, and jobs rely on that.
  */
 static void queues_check(struct viommu_dsa *dsa, struct viommu_state_in *in)
 {
@@ -273,7 +274,8 @@ static void queues_check(struct viommu_dsa *dsa, struct viommu_state_in *in)
 		const struct dsa_queue *q = &dsa->queue[i];
 		bool wq_off = dsa_wq_state(dsa, i) == DSA_STATE_DISABLED;
 
-		if ((off && (q->count || !wq_off)) || (!wq_off && !viommu__dsa_wq_good(dsa, i)) ||
+		if ((off && !wq_off) || (wq_off && q->count) ||
+		    (!wq_off && !viommu__dsa_wq_good(dsa, i)) ||
 		    (!off && q->size != DSA_GET32(dsa_wqcfg(dsa, i), DSA_WQCFG_SIZE)))
 			viommu_state_refuse(in, "queue %u cannot be so in this state", i);
 	}
@@ -288,6 +290,12 @@ static void command_load(struct viommu_dsa *dsa, struct viommu_state_in *in)
 	c->operand = viommu_state_get_u32(in);
 	c->interrupt = viommu_state_get_u8(in);
 	c->ticket = viommu_state_get_u64(in);
+}
+
+static void command_check(struct viommu_dsa *dsa, struct viommu_state_in *in)
+{
+	const struct dsa_command *c = &dsa->command;
+
 	if (c->active && (c->ticket > dsa->tickets || !viommu__dsa_command_good(dsa)))
 		viommu_state_refuse(in, "no command with code %u can be in progress", c->code);
 }
@@ -410,7 +418,7 @@ static void engine_load(struct viommu_dsa *dsa, struct dsa_engine *e, struct vio
 	if (viommu_state_bad(in))
 		return;
 	if (jobs > 2 || !e->ticket || e->ticket > dsa->tickets || e->job.in_batch ||
-	    dsa_state(dsa) == DSA_STATE_DISABLED) {
+	    dsa_wq_state(dsa, e->job.wq) == DSA_STATE_DISABLED) {
 		viommu_state_refuse(in, "no engine is busy like that");
 		return;
 	}
@@ -468,6 +476,8 @@ static void load(struct viommu_dsa *dsa, struct viommu_state_in *in)
 		queues_check(dsa, in);
 	for (i = 0; i < dsa->engines && !viommu_state_bad(in); i++)
 		engine_load(dsa, &dsa->engine[i], in);
+	if (!viommu_state_bad(in))
+		command_check(dsa, in);
 	assemblies_load(dsa, in);
 	stats_load(&dsa->stats, in);
 }
