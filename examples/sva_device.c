@@ -166,7 +166,7 @@ int main(int argc, char **argv)
 		.msix_table = 0x1000,
 		.msix_pba = 0x2000,
 		.workers = 1,
-		.ops = { &d, device_read, device_write, NULL, device_reset, NULL, device_run },
+		.ops = { &d, device_read, device_write, NULL, device_reset, .run = device_run },
 	};
 	struct viommu_server_config sc = { .size = sizeof(sc), .tick = tick };
 	struct viommu_server_function f = { .size = sizeof(f) };
