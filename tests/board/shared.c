@@ -1154,11 +1154,17 @@ static void a_vm_is_saved_and_loaded_while_the_other_runs(void **state)
 
 /* ---- Everything at once ---- */
 
-/* Resets its device and starts anew, floods it, invalidates; names what it must not. */
+/* More than can be under way at a time: no two write the same bytes. */
+#define PLACES 96u
+
+/*
+ * Resets its device and starts anew, floods it, invalidates; names what it must not. It keeps its
+ * own jobs apart: that several engines write to one place at a time is its business, and a race.
+ */
 static void *hostile(void *arg)
 {
 	struct vm *vm = arg;
-	uint64_t i, n = test_scale(150), d[8];
+	uint64_t i, n = test_scale(150), place, d[8];
 	uint32_t k;
 
 	for (i = 0; i < n; i++) {
@@ -1166,7 +1172,10 @@ static void *hostile(void *arg)
 			job(d, DSA_OP_FILL, FIRST_HP + (uint32_t)(i + k) % 16, 0,
 			    0x6666666666666666, MARK);
 			enqueue(vm, d);
-			job(d, DSA_OP_MOVE, 0, 0, FROM, TO);
+			place = (i * 6 + k) % PLACES * 32;
+			job(d, DSA_OP_MOVE, 0, 0, FROM, TO + place);
+			d[1] = VA + 0x400 + place;
+			d[4] = 32;
 			submit(vm, d);
 		}
 		flush_pasid(vm, PASID);

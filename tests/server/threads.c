@@ -119,6 +119,8 @@ static void threads_of_shared_engines_work_for_all(void **state)
 		peer_enable(&peer[i]);
 		peer_msix(&peer[i], fds[i], 2);
 	}
+	/* Each writes to a place of its own. */
+	assert_int_equal(peer_write64(&peer[1], TOY_ADDR, 0x8000), 0);
 	for (round = 0; round < test_scale(200); round++) {
 		pieces = 1 + round % 5;
 		for (i = 0; i < 2; i++)
@@ -134,6 +136,7 @@ static void threads_of_shared_engines_work_for_all(void **state)
 			close(peer[1].fd);
 			dial_again(&peer[1], &rig, 1);
 			peer_enable(&peer[1]);
+			assert_int_equal(peer_write64(&peer[1], TOY_ADDR, 0x8000), 0);
 			event_take(fds[1][1]);
 			peer_msix(&peer[1], fds[1], 2);
 			event_take(fds[1][1]);
