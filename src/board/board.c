@@ -39,7 +39,6 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bits.h"
-#include "board/ports.h"
 #include "board/state.h"
 #include "dev/pci.h"
 

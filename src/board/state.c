@@ -22,7 +22,6 @@
 #include "base/assert.h"
 #include "base/bits.h"
 #include "base/state.h"
-#include "board/ports.h"
 #include "board/state.h"
 #include "dev/state.h"
 #include "guest/state.h"
