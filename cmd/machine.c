@@ -92,15 +92,16 @@ void machine_slot(const struct machine_options *o, uint16_t *next, uint16_t *sid
 	*next = (uint16_t)(*next + 8);
 }
 
-static int device_number(const struct machine_options *o, const char *key, const char *text,
-			 uint64_t last, uint64_t *out)
+/* A whole number from 1 to last; `sign` stands between the name and it. */
+static int count(const struct machine_options *o, const char *name, char sign, const char *text,
+		 uint64_t last, uint64_t *out)
 {
 	const char *why;
 
 	if (!cmd_number(text, out, &why))
-		return cmd_usage(o->command, "%s=%s: %s", key, text, why);
+		return cmd_usage(o->command, "%s%c%s: %s", name, sign, text, why);
 	if (*out < 1 || *out > last)
-		return cmd_usage(o->command, "%s=%s: 1 to %llu", key, text,
+		return cmd_usage(o->command, "%s%c%s: 1 to %llu", name, sign, text,
 				 (unsigned long long)last);
 	return CMD_OK;
 }
@@ -134,16 +135,16 @@ static int device_key(const struct machine_options *o, struct machine_device *d,
 		return cmd_usage(o->command, "%s=%s: a slot is DD.F, such as 05.0", key, value);
 	}
 	if (!strcmp(key, "queues")) {
-		ret = device_number(o, key, value, VIOMMU_DSA_MAX_QUEUES, &n);
+		ret = count(o, key, '=', value, VIOMMU_DSA_MAX_QUEUES, &n);
 		d->config.queues = (uint8_t)n;
 	} else if (!strcmp(key, "engines")) {
-		ret = device_number(o, key, value, VIOMMU_DSA_MAX_ENGINES, &n);
+		ret = count(o, key, '=', value, VIOMMU_DSA_MAX_ENGINES, &n);
 		d->config.engines = (uint8_t)n;
 	} else if (!strcmp(key, "groups")) {
-		ret = device_number(o, key, value, VIOMMU_DSA_MAX_GROUPS, &n);
+		ret = count(o, key, '=', value, VIOMMU_DSA_MAX_GROUPS, &n);
 		d->config.groups = (uint8_t)n;
 	} else if (!strcmp(key, "entries")) {
-		ret = device_number(o, key, value, 1024, &n);
+		ret = count(o, key, '=', value, 1024, &n);
 		d->config.entries = (uint16_t)n;
 	} else {
 		return device_key_unknown(o, key);
@@ -167,13 +168,13 @@ static int shared_key(const struct machine_options *o, struct machine_shared_dev
 		return cmd_usage(o->command, "slot=%s: a slot is DD.F, such as 05.0", value);
 	}
 	if (value && !strcmp(key, "queues")) {
-		ret = device_number(o, key, value, VIOMMU_DSA_HW_MAX_QUEUES, &n);
+		ret = count(o, key, '=', value, VIOMMU_DSA_HW_MAX_QUEUES, &n);
 		d->config.queues = (uint8_t)n;
 	} else if (value && !strcmp(key, "engines")) {
-		ret = device_number(o, key, value, VIOMMU_PCI_MAX_WORKERS, &n);
+		ret = count(o, key, '=', value, VIOMMU_PCI_MAX_WORKERS, &n);
 		d->config.engines = (uint8_t)n;
 	} else if (value && !strcmp(key, "entries")) {
-		ret = device_number(o, key, value, 1024, &n);
+		ret = count(o, key, '=', value, 1024, &n);
 		d->config.entries = (uint16_t)n;
 	} else {
 		return cmd_usage(o->command,
@@ -238,19 +239,6 @@ static int shared_option(struct machine_options *o, const char *text)
 	return ret;
 }
 
-static int count_option(const struct machine_options *o, const char *name, const char *value,
-			uint64_t last, uint64_t *out)
-{
-	const char *why;
-
-	if (!cmd_number(value, out, &why))
-		return cmd_usage(o->command, "%s %s: %s", name, value, why);
-	if (*out < 1 || *out > last)
-		return cmd_usage(o->command, "%s %s: 1 to %llu", name, value,
-				 (unsigned long long)last);
-	return CMD_OK;
-}
-
 static int profile_option(struct machine_options *o, const char *name)
 {
 	static const char *const names[] = {
@@ -296,11 +284,11 @@ static int value_option(struct machine_options *o, const char *name, const char 
 	if (!strcmp(name, "--dir")) {
 		o->dir = value;
 	} else if (!strcmp(name, "--vms")) {
-		ret = count_option(o, name, value, MACHINE_MAX_VMS, &n);
+		ret = count(o, name, ' ', value, MACHINE_MAX_VMS, &n);
 		o->vms = (unsigned int)n;
 		return ret;
 	} else if (!strcmp(name, "--pasid-quota")) {
-		ret = count_option(o, name, value, VIOMMU_PASID_MAX, &n);
+		ret = count(o, name, ' ', value, VIOMMU_PASID_MAX, &n);
 		o->pasid_quota = (uint32_t)n;
 		return ret;
 	} else if (!strcmp(name, "--shared-device")) {
