@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/atomic.h"
 #include "server/handover.h"
+#include "server/closer.h"
 #include "server/state.h"
 
 uint32_t viommu__irqs_count(const struct viommu__irqs *irqs, uint32_t index)
@@ -261,8 +262,13 @@ int viommu__irqs_adopt(struct viommu__port *port, const struct viommu__saved_por
 	irqs->masked = saved->masked;
 	for (i = 0; i < saved->irq.nr && !err; i++) {
 		irqs->fd[i] = viommu__handover_fd(h, viommu__saved_number(&saved->irq, i));
-		if (irqs->fd[i] >= 0)
-			err = viommu__eventfd_check(irqs->fd[i]);
+		if (irqs->fd[i] < 0)
+			continue;
+		err = viommu__eventfd_check(irqs->fd[i]);
+		if (err) {
+			viommu__fd_close(irqs->fd[i]);
+			irqs->fd[i] = -1;
+		}
 	}
 	fds[0] = err ? -1 : viommu__handover_fd(h, saved->unmask);
 	if (fds[0] < 0)
@@ -270,6 +276,6 @@ int viommu__irqs_adopt(struct viommu__port *port, const struct viommu__saved_por
 	/* It counts already, so it is an event at once: who unmasks twice does no harm. */
 	err = -set_unmask_fd(port, fds, 1);
 	if (fds[0] >= 0)
-		close(fds[0]);
+		viommu__fd_close(fds[0]);
 	return err;
 }
