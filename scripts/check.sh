@@ -3,7 +3,7 @@
 #
 # check.sh [STAGE...]: everything that 'make check' runs, cheap stages first; without arguments all
 # of them. A build that fails in the first stage ends the run at once. After that every stage runs,
-# and the last line sums up the TAP subtests of all:
+# and the last lines say what failed and sum up the TAP subtests of all:
 #
 #     N passed, N failed, N skipped
 #
@@ -23,7 +23,7 @@ for s in $stages; do
 done
 
 : "${JOBS:=$(nproc)}"
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 failures=
 # Progress is for a terminal; a log gets warnings and errors.
 quiet=--quiet
 [ ! -t 1 ] || quiet=
@@ -58,12 +58,17 @@ suites()
 	add_up python3 scripts/tap-summary.py "build/$dir/meson-logs/$log.json" $status
 }
 
-# add_up COMMAND...: its last line is "PASSED FAILED SKIPPED"; the lines before are shown.
+# add_up COMMAND...: its last line is "PASSED FAILED SKIPPED". The lines before are shown: those that
+# begin with FAILED at the end of all stages, the others at once.
 add_up()
 {
 	out=$("$@") || out="$out
+FAILED $1 $2
 0 1 0"
-	printf '%s\n' "$out" | sed '$d'
+	printf '%s\n' "$out" | sed '$d' | sed '/^FAILED /d'
+	told=$(printf '%s\n' "$out" | sed -n "s/^FAILED /  $stage: /p")
+	failures="$failures${told:+
+$told}"
 	set -- $(printf '%s\n' "$out" | tail -n 1)
 	passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
 }
@@ -146,7 +151,8 @@ for stage in $stages; do
 $(printf '  %-10s %3d min %02d s' "$stage" $((took / 60)) $((took % 60)))"
 	if [ $ran = no ]; then
 		failed=$((failed + 1))
-		echo "== $stage could not run"
+		failures="$failures
+  $stage: could not run"
 		# Nothing else would build either.
 		[ "$stage" != tidy ] || break
 	fi
@@ -154,5 +160,6 @@ done
 
 echo
 echo "Time of each stage:$times"
+[ -z "$failures" ] || echo "What failed:$failures"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ] && [ $passed -gt 0 ]

@@ -6,6 +6,7 @@ Counts the subtests in a log of 'meson test' and prints them as "passed failed s
 without TAP output is one subtest; "not ok ... # TODO" counts as skipped. A test that meson calls
 failed has at least one failure, whatever its output says: a crash or a timeout loses the rest of its
 plan. STATUS is the exit status of 'meson test': not zero, with no failure in the log, is one failure.
+Before the counts come the failures: for each test that failed a line, and what it said of itself.
 """
 
 import json
@@ -31,6 +32,35 @@ def count_tap(text):
     return passed, failed, skipped
 
 
+def told(text, limit=40):
+    """What a failed test says of itself: failures with their first notes, or its last lines."""
+    lines = text.splitlines()
+    said = []
+    notes = []  # since the last result
+    failed = False
+    for line in [*lines, "ok"]:
+        if line.startswith("#"):
+            notes.append(line)
+        elif line.startswith("Bail out!"):
+            said += notes[-12:] + [line]
+            notes = []
+        elif LINE.match(line):
+            said += notes[:4] if failed else []
+            failed = line.startswith("not ")
+            said += [line] if failed else []
+            notes = []
+    # A crash says why in its last lines, whatever had failed before.
+    said = said or lines[-limit:]
+    rest = len(said) - limit
+    return said[:limit] + (["... and %d lines more" % rest] if rest > 0 else [])
+
+
+def show_failed(test):
+    print("FAILED %s: %s" % (test["name"], test["result"]))
+    for line in told((test.get("stdout") or "") + (test.get("stderr") or "")):
+        print("FAILED     " + line)
+
+
 def count_test(test):
     result = test["result"]
     passed, failed, skipped = count_tap(test.get("stdout") or "")
@@ -49,7 +79,11 @@ def main():
     if os.path.exists(path):
         with open(path, encoding="utf-8") as f:
             for line in f:
-                total = [a + b for a, b in zip(total, count_test(json.loads(line)))]
+                test = json.loads(line)
+                counts = count_test(test)
+                total = [a + b for a, b in zip(total, counts)]
+                if counts[1]:
+                    show_failed(test)
     elif status == 0:
         print("(no tests in this stage)")
     if status != 0 and total[1] == 0:
