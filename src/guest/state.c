@@ -4,7 +4,7 @@
  *
  *	UNIT	capabilities (to compare), registers, root table as latched, queue, fault index
  *	UIRT	interrupt remapping as latched; only if it is announced
- *	UPAS	PASIDs that the host gave: guest PASID, host PASID, idle
+ *	UPAS	PASIDs that the host gave: guest PASID, host PASID, idle and given again
  *	UBND	binds: requester id, guest PASID
  *	UCNT	counts, for whoever inspects; optional
  *
@@ -27,6 +27,8 @@
 #define TAG_COUNTS  VIOMMU__TAG('U', 'C', 'N', 'T')
 #define REG_DWORDS  (VIOMMU_GUEST_REGISTERS / 4)
 #define PASID_BYTES 9u /* of one of UPAS */
+#define PASID_IDLE  1u
+#define PASID_AGAIN 2u
 #define BIND_BYTES  6u /* of one of UBND */
 
 /* The counts of struct viommu_guest_stats: all that follows its size. */
@@ -79,6 +81,14 @@ static void int_save(struct viommu_guest *g, struct viommu_state_out *out)
 	pthread_mutex_unlock(&g->ir.lock);
 }
 
+static uint8_t standing(const struct unit_held *page, uint32_t gp)
+{
+	const unsigned int w = gp % HELD_BITS / 64;
+
+	return (page->idle[w] & BIT64(gp % 64) ? PASID_IDLE : 0) |
+	       (page->again[w] & BIT64(gp % 64) ? PASID_AGAIN : 0);
+}
+
 static void pasids_save(struct viommu_guest *g, struct viommu_state_out *out)
 {
 	unsigned int i, j;
@@ -96,7 +106,7 @@ static void pasids_save(struct viommu_guest *g, struct viommu_state_out *out)
 					continue;
 				viommu_state_put_u32(out, gp);
 				viommu_state_put_u32(out, hp);
-				viommu_state_put_u8(out, g->held[i]->idle[j] >> gp % 64 & 1);
+				viommu_state_put_u8(out, standing(g->held[i], gp));
 			}
 		}
 	}
@@ -250,7 +260,8 @@ static void int_load(struct viommu_guest *g, struct viommu_state_in *in)
 }
 
 /* One PASID that the host gave: the same number if it is to be had. */
-static int pasid_take(struct viommu_guest *g, uint32_t gp, struct viommu_hp hp, bool idle)
+static int pasid_take(struct viommu_guest *g, uint32_t gp, struct viommu_hp hp,
+		      unsigned int stands)
 {
 	const struct viommu_gp guest = { gp };
 	struct unit_held *page = viommu__bind_held(g, gp);
@@ -272,8 +283,10 @@ static int pasid_take(struct viommu_guest *g, uint32_t gp, struct viommu_hp hp, 
 	if (err)
 		return err;
 	page->given[gp % HELD_BITS / 64] |= BIT64(gp % 64);
-	if (idle)
+	if (stands & PASID_IDLE)
 		page->idle[gp % HELD_BITS / 64] |= BIT64(gp % 64);
+	if (stands & PASID_AGAIN)
+		page->again[gp % HELD_BITS / 64] |= BIT64(gp % 64);
 	if (g->flags & VIOMMU_GUEST_VCMD)
 		g->stats.pasids_given++;
 	return 0;
@@ -288,7 +301,7 @@ static void pasids_load(struct viommu_guest *g, struct viommu_state_in *in)
 	g->reclaim = viommu_state_get_u32(in) & VIOMMU_PASID_MAX;
 	while (viommu__state_ok(in) && viommu_state_left(in) >= PASID_BYTES) {
 		uint32_t gp = viommu_state_get_u32(in), hp = viommu_state_get_u32(in);
-		bool idle = viommu_state_get_u8(in);
+		unsigned int stands = viommu_state_get_u8(in);
 
 		if (!(g->flags & (VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_VCMD)) ||
 		    gp > VIOMMU_PASID_MAX || gp <= last || (vcmd && gp != hp)) {
@@ -296,7 +309,7 @@ static void pasids_load(struct viommu_guest *g, struct viommu_state_in *in)
 			return;
 		}
 		last = gp;
-		err = pasid_take(g, gp, (struct viommu_hp){ hp }, idle);
+		err = pasid_take(g, gp, (struct viommu_hp){ hp }, stands);
 		if (err == -ENOMEM)
 			viommu__state_no_memory(in);
 		else if (err)

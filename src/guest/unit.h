@@ -95,6 +95,7 @@ struct unit_out {
 struct unit_held {
 	uint64_t given[HELD_BITS / 64]; /* allocated by us, for this guest PASID */
 	uint64_t idle[HELD_BITS / 64];  /* vcmd.c: a bind of it ended; it may be bound again */
+	uint64_t again[HELD_BITS / 64]; /* vcmd.c: given after it was taken back */
 };
 
 struct unit_device;

@@ -57,6 +57,7 @@ static int give_back(struct viommu_guest *g, uint32_t pasid)
 	page = g->held[pasid / HELD_BITS];
 	page->given[w] &= ~BIT64(pasid % 64);
 	page->idle[w] &= ~BIT64(pasid % 64);
+	page->again[w] &= ~BIT64(pasid % 64);
 	g->stats.pasids_given--;
 	return 0;
 }
@@ -96,6 +97,24 @@ static bool reclaim(struct viommu_guest *g)
 	return false;
 }
 
+/*
+ * choice: who asks for the next PASID may have one that was given anew, unless it is bound by then.
+ * A kernel that finds such a number in use (by a process that ended a moment ago, too) fails the
+ * bind and never mentions the number again; each of those would be lost. Not before an allocation
+ * was refused: time for the one that has it to bind.
+ */
+static void refused(struct viommu_guest *g)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < ARRAY_SIZE(g->held); i++) {
+		for (j = 0; g->held[i] && j < HELD_BITS / 64; j++) {
+			g->held[i]->idle[j] |= g->held[i]->again[j];
+			g->held[i]->again[j] = 0;
+		}
+	}
+}
+
 /* VIOMMU_NO_PASID: there is none. */
 static uint32_t allocate(struct viommu_guest *g)
 {
@@ -103,11 +122,17 @@ static uint32_t allocate(struct viommu_guest *g)
 	const uint32_t max = (2u << HAS_ECAP(g, PSS)) - 1;
 	struct unit_held *page;
 	struct viommu_hp hp;
+	bool again = false;
 	int err;
 
 	err = viommu_pasid_alloc(owner_of(g), 1, max, &hp);
-	if ((err == -ENOSPC || err == -EDQUOT) && reclaim(g))
-		err = viommu_pasid_alloc(owner_of(g), 1, max, &hp);
+	if (err == -ENOSPC || err == -EDQUOT) {
+		again = reclaim(g);
+		if (again)
+			err = viommu_pasid_alloc(owner_of(g), 1, max, &hp);
+		else
+			refused(g);
+	}
 	if (err)
 		return VIOMMU_NO_PASID;
 	page = viommu__bind_held(g, hp.v);
@@ -116,6 +141,8 @@ static uint32_t allocate(struct viommu_guest *g)
 		return VIOMMU_NO_PASID;
 	}
 	page->given[hp.v % HELD_BITS / 64] |= BIT64(hp.v % 64);
+	if (again)
+		page->again[hp.v % HELD_BITS / 64] |= BIT64(hp.v % 64);
 	g->stats.pasids_given++;
 	return hp.v;
 }

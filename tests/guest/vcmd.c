@@ -411,7 +411,9 @@ static void check_reclaim(unsigned int layout)
 	bind(&w, 0, &p, id[1]);
 	unbind(&w, 0, id[1]);
 	assert_int_equal(alloc(&w, layout), id[2]);
+	bind(&w, 0, &p, id[2]);
 	assert_int_equal(alloc(&w, layout), id[1]);
+	bind(&w, 0, &p, id[1]);
 	none_left(&w, layout);
 	assert_true(gw_sees(&w, 1, id[3], GW_VA, 1));
 	unbind(&w, 1, id[3]);
@@ -436,6 +438,49 @@ static void what_was_bound_is_reclaimed_when_none_is_left(void **state)
 {
 	(void)state;
 	each_layout(check_reclaim);
+}
+
+/* A kernel that finds the number in use throws it away without a word. */
+static void check_given_again(unsigned int layout)
+{
+	struct gw_process p;
+	uint32_t id[3], i;
+	struct gw w;
+
+	vc_open(&w, layout, FIRST + 2, 0);
+	gw_process(&w, &p, 4, 1);
+	for (i = 0; i < 3; i++)
+		id[i] = alloc(&w, layout);
+	/* 0 is never bound; a bind of 1 and one of 2 have ended. */
+	for (i = 1; i < 3; i++) {
+		bind(&w, 0, &p, id[i]);
+		unbind(&w, 0, id[i]);
+	}
+	assert_int_equal(alloc(&w, layout), id[1]);
+	assert_int_equal(alloc(&w, layout), id[2]);
+	/* One has been bound by now, the other was thrown away; one that was given once stays. */
+	none_left(&w, layout);
+	bind(&w, 0, &p, id[1]);
+	assert_int_equal(alloc(&w, layout), id[2]);
+	none_left(&w, layout);
+	assert_int_equal(alloc(&w, layout), id[2]);
+	assert_true(gw_sees(&w, 0, id[1], GW_VA, 1));
+	/* Given by a free and not by force: it is the guest's to keep. */
+	assert_int_equal(give(&w, layout, id[2]), 0);
+	assert_int_equal(alloc(&w, layout), id[2]);
+	none_left(&w, layout);
+	none_left(&w, layout);
+	/* And a bound one is as idle as any when its bind ends. */
+	unbind(&w, 0, id[1]);
+	assert_int_equal(alloc(&w, layout), id[1]);
+	assert_int_equal(stats(&w).pasids_given, 3);
+	gw_close(&w);
+}
+
+static void what_was_given_anew_and_thrown_away_is_not_lost(void **state)
+{
+	(void)state;
+	each_layout(check_given_again);
 }
 
 static void a_reset_ends_binds_and_takes_their_pasids_back(void **state)
@@ -551,6 +596,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(allocations_fit_the_guests_pasids),
 	cmocka_unit_test(a_pasid_that_was_not_given_does_not_bind),
 	cmocka_unit_test(what_was_bound_is_reclaimed_when_none_is_left),
+	cmocka_unit_test(what_was_given_anew_and_thrown_away_is_not_lost),
 	cmocka_unit_test(a_reset_ends_binds_and_takes_their_pasids_back),
 	cmocka_unit_test(nobody_sees_a_command_in_progress),
 	cmocka_unit_test(an_allocation_without_memory_takes_no_pasid),

@@ -150,6 +150,8 @@ def run_exhausted(tap, args, setup, folder):
 		states = []
 		answer = guest.check(tap, "exhaust %d" % few, 600,
 				     meanwhile=look(args, server, states))
+		if len(states) != 2:
+			raise vmlib.Trouble("the guest's processes did not get as far as to wait")
 		full, again = states
 		lines = [line.split() for line in answer.values.get("pasid", [])]
 		first = {int(queue): int(pasid, 16) for queue, pasid in lines[:few]}
