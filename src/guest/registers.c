@@ -237,6 +237,11 @@ static void hook_iqt(struct viommu_guest *g, const struct reg_write *w, struct u
 
 /* ---- Virtual commands ---- */
 
+static unsigned int vcrsp_of(const struct viommu_guest *g)
+{
+	return g->flags & VIOMMU_GUEST_VCMD_OLD ? VTD_REG_OLD_VCRSP : VTD_REG_VCRSP;
+}
+
 /*
  * VTD-REG-03: a qword may come as two dwords, the low one first; so the high one starts it. The
  * command ends inside of the write: VCRSP.IP is never seen set, and no write meets it set
@@ -246,9 +251,7 @@ static void hook_vcmd(struct viommu_guest *g, const struct reg_write *w, struct 
 {
 	(void)out;
 	if (w->bits >> 32)
-		reg64_at_set(g,
-			     g->flags & VIOMMU_GUEST_VCMD_OLD ? VTD_REG_OLD_VCRSP : VTD_REG_VCRSP,
-			     viommu__vcmd_run(g, reg64_at(g, w->offset)));
+		reg64_at_set(g, vcrsp_of(g), viommu__vcmd_run(g, reg64_at(g, w->offset)));
 }
 
 static const reg_hook hooks[REGS] = {
@@ -403,6 +406,11 @@ void viommu__registers_check(const struct viommu_guest *g,
 			return;
 		}
 	}
+	/* A command ends inside of the write that starts it: nobody would end this one. */
+	if (value[VTD_REG_CCMD / 4 + 1] & VTD_MASK(VTD_CCMD_ICC) >> 32 ||
+	    value[(g->iva + 8) / 4 + 1] & VTD_MASK(VTD_IOTLB_IVT) >> 32 ||
+	    (g->flags & VIOMMU_GUEST_VCMD && value[vcrsp_of(g) / 4] & VTD_MASK(VTD_VCRSP_IP)))
+		viommu_state_refuse(in, "a register's command is under way");
 }
 
 /* One register, all of it or (bits) half of it. */

@@ -27,6 +27,20 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* What a board that is paused has to say, and a new board to say it to. */
+static void keep(struct saved *s)
+{
+	void *state;
+
+	assert_int_equal(viommu_board_save(s->m.board, &state, &s->n), 0);
+	s->bytes = malloc(s->n);
+	assert_non_null(s->bytes);
+	memcpy(s->bytes, state, s->n);
+	viommu_state_free(state);
+	machine_board_free(&s->m);
+	machine_board_new(&s->m);
+}
+
 static void save(struct saved *s, uint32_t flags)
 {
 	struct machine_config config = { .board.guest.flags = flags,
@@ -35,7 +49,6 @@ static void save(struct saved *s, uint32_t flags)
 	struct machine *m = &s->m;
 	uint64_t w[8] = { 0 }, *list;
 	pthread_t thread;
-	void *state;
 
 	machine_open(m, &config);
 	machine_start(m);
@@ -64,13 +77,7 @@ static void save(struct saved *s, uint32_t flags)
 	assert_int_equal(dsa_cmd(m, DSA_CMD_DRAIN_ALL, 0), 0x80000000u);
 	assert_int_equal(viommu_board_pause(m->board, NULL, 0), 0);
 	pthread_join(thread, NULL);
-	assert_int_equal(viommu_board_save(m->board, &state, &s->n), 0);
-	s->bytes = malloc(s->n);
-	assert_non_null(s->bytes);
-	memcpy(s->bytes, state, s->n);
-	viommu_state_free(state);
-	machine_board_free(m);
-	machine_board_new(m);
+	keep(s);
 }
 
 static void close_saved(struct saved *s)
@@ -507,6 +514,37 @@ static void what_no_guest_could_have_made_is_refused(void **state)
 	close_saved(&s);
 }
 
+/* A command ends inside of the write that starts it. One that did not would never end. */
+static void no_command_of_a_register_is_under_way(void **state)
+{
+	static const struct {
+		uint32_t flags;
+		unsigned int response;
+	} row[] = {
+		{ VIOMMU_GUEST_CM | VIOMMU_GUEST_VCMD, 0xe10 },
+		{ VIOMMU_GUEST_CM | VIOMMU_GUEST_VCMD | VIOMMU_GUEST_VCMD_OLD, 0xe20 },
+	};
+	unsigned int i, iotlb;
+
+	(void)state;
+	for (i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct machine_config config = { .board.guest.flags = row[i].flags,
+						 .board.pasid_min = 1,
+						 .board.pasid_max = 100 };
+		struct saved s = { 0 };
+
+		machine_open(&s.m, &config);
+		iotlb = 16 * (unsigned int)VTD_FIELD(unit_rd(&s.m, VTD_REG_ECAP, 8), VTD_ECAP_IRO) + 8;
+		assert_int_equal(viommu_board_pause(s.m.board, NULL, 0), 0);
+		keep(&s);
+		lie(&s, "UNIT", 0, UNIT_REGS + VTD_REG_CCMD, VTD_MASK(VTD_CCMD_ICC), 8);
+		lie(&s, "UNIT", 0, UNIT_REGS + iotlb, VTD_MASK(VTD_IOTLB_IVT), 8);
+		lie(&s, "UNIT", 0, UNIT_REGS + row[i].response, 1, 8);
+		assert_int_equal(load(&s), 0);
+		close_saved(&s);
+	}
+}
+
 #define MODEL_IMAGE  (16 + 32)
 #define MODEL_AFTER  (MODEL_IMAGE + 4096)
 #define MODEL_QUEUES (MODEL_AFTER + 8 + 4 + 18)
@@ -723,6 +761,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(another_machine_is_refused_by_what_differs),
 	cmocka_unit_test(devices_and_memory_have_to_be_there),
 	cmocka_unit_test(what_no_guest_could_have_made_is_refused),
+	cmocka_unit_test(no_command_of_a_register_is_under_way),
 	cmocka_unit_test(what_no_accelerator_could_be_is_refused),
 	cmocka_unit_test(nothing_is_left_in_a_queue_that_is_disabled),
 	cmocka_unit_test(a_descriptor_that_cannot_be_in_the_middle_holds_nothing),
