@@ -121,7 +121,7 @@ def shared(tap, args, guest, server, bdf):
 
 def taken_away(tap, args, guest, server, bdf):
 	"""Removed by sysfs while a process copies, and found again."""
-	guest.send("storm %d &" % LIMIT_MS)
+	guest.background("storm %d" % LIMIT_MS)
 	guest.wait_value("storm", "started", SECONDS)
 	pasids = [pasid for pasid in bound(guests.inspect(args, server), 0) if pasid]
 	tap.check("a process is bound when it starts", [] if len(pasids) == 1 else [str(pasids)],
@@ -145,14 +145,14 @@ def taken_away(tap, args, guest, server, bdf):
 def ejected(tap, args, guest, server):
 	"""In and out by QMP, with a process that has it, while the other device copies."""
 	name = server.plug[1]["id"]
-	guest.send("storm %d &" % LIMIT_MS)
+	guest.background("storm %d" % LIMIT_MS)
 	guest.wait_value("storm", "started", SECONDS)
 	for cycle in range(CYCLES):
 		prefix = "time %d: " % (cycle + 1)
 		bdf = plug(tap, args, guest, server, 1, MSI)
 		if cycle == 0:
 			guest.check(tap, "vfio %s" % bdf, prefix=prefix)
-		guest.send("hold %s &" % bdf)
+		guest.background("hold %s" % bdf)
 		guest.wait_value("hold", "started", SECONDS)
 		state = guests.inspect(args, server)
 		tap.check(prefix + "the process's memory is bound for requests without PASID",

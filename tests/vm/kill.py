@@ -25,7 +25,7 @@ def ready(tap, guest, prefix=""):
 
 
 def start_storm(guest):
-	guest.send("storm %d &" % LIMIT_MS)
+	guest.background("storm %d" % LIMIT_MS)
 	guest.wait_value("storm", "started", SECONDS)
 
 

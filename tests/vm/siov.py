@@ -5,8 +5,9 @@
 usage: siov.py --viommu PROGRAM --guest INIT --preload LIB --preload-run PROGRAM --fetch SCRIPT
 
 Both guests copy by the device at the same time, with the same guest PASIDs and the same addresses.
-One is killed, and a new one takes its place; one floods the device; one wants more PASIDs than it
-may have; one programs PASIDs that are not its own. The other goes on, and its data stays its own.
+The process that serves them is replaced meanwhile. One is killed, and a new one takes its place; one
+floods the device; one wants more PASIDs than it may have; one programs PASIDs that are not its own.
+The other goes on, and its data stays its own.
 """
 
 import sys
@@ -19,6 +20,8 @@ QUOTA = 3
 HOST_PASIDS = 0x1000		# the first number that the host chooses (cmd/machine.h)
 ROUNDS = 15
 SECONDS = 1200
+REPLACEMENTS = 3
+PAUSE_MS = 2500			# QEMU waits 5 s for an answer
 
 
 def ready(tap, guest, prefix):
@@ -27,14 +30,8 @@ def ready(tap, guest, prefix):
 	guest.must(tap, "config %d" % QUEUES, prefix=prefix)
 
 
-def keep(guest, queue="wq0.0"):
-	guest.send("sustain %s &" % queue)
-	while guest.line(60, "its prompt") != "@ask":
-		pass
-
-
 def goes_on(tap, guest, prefix, rounds=ROUNDS):
-	guest.check(tap, "kept %d" % rounds, SECONDS, prefix=prefix)
+	guest.must(tap, "kept %d" % rounds, SECONDS, prefix=prefix)
 
 
 def binds(args, fleet):
@@ -63,11 +60,33 @@ def check_shared(tap, args, fleet):
 
 def together(tap, args, fleet, guest):
 	for number, one in enumerate(guest):
-		keep(one)
+		one.background("sustain wq0.0")
 		goes_on(tap, one, "VM %d: " % number, 1)
 	check_shared(tap, args, fleet)
 	for number in (0, 1, 0, 1):
 		goes_on(tap, guest[number], "VM %d, both at once: " % number)
+
+
+def replaced(tap, args, fleet, guest):
+	"""Another process serves both, several times."""
+	before, _ = binds(args, fleet)
+	pauses = []
+	for n in range(1, REPLACEMENTS + 1):
+		old, pause = fleet.replace()
+		pauses.append(pause)
+		prefix = "replacement %d: " % n
+		tap.check(prefix + "the old process has ended, and said nothing",
+			  [] if old.returncode == 0 and not fleet.log() else
+			  ["status %s" % old.returncode, fleet.log()])
+		for number, one in enumerate(guest):
+			goes_on(tap, one, "%sVM %d: " % (prefix, number))
+	tap.check("each pause is well under QEMU's patience of 5 s",
+		  ["%.1f ms" % pause for pause in pauses if pause >= PAUSE_MS],
+		  ", ".join("%.1f ms" % pause for pause in pauses))
+	after, _ = binds(args, fleet)
+	tap.check("each VM has the host PASIDs it had before",
+		  [] if before == after else ["%s, before: %s" % (after, before)])
+	check_shared(tap, args, fleet)
 
 
 def kill_one(tap, args, fleet, victim, other):
@@ -82,7 +101,7 @@ def kill_one(tap, args, fleet, victim, other):
 
 
 def flood(tap, args, fleet, hog, other):
-	hog.send("hog %d &" % (QUEUES - 1))
+	hog.background("hog %d" % (QUEUES - 1))
 	for _ in range(QUEUES - 1):
 		hog.wait_value("hog", "", SECONDS)
 
@@ -136,6 +155,7 @@ def run(tap, args, folder):
 			for number, guest in enumerate((first, other)):
 				ready(tap, guest, "VM %d: " % number)
 			together(tap, args, fleet, (first, other))
+			replaced(tap, args, fleet, (first, other))
 			kill_one(tap, args, fleet, first, other)
 		with setup.boot(fleet.vms[0], smp=1) as one:
 			ready(tap, one, "the next VM 0: ")

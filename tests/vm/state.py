@@ -11,7 +11,6 @@ fail, and the one who serves goes on.
 """
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -29,33 +28,7 @@ SECONDS = 120			# for a process to end or to say something
 
 
 class Replaceable(vmlib.Server):
-	"""A server whose process is another one after each replace()."""
-
-	def folder(self):
-		return os.path.dirname(self.control)
-
-	def command(self):
-		return [self.argv[0], "serve", "--replace", self.folder()]
-
-	def replace(self):
-		"""The new process, and how long the old one stood still, in ms. Trouble: it failed."""
-		old = self.process
-		with open(self.log_path, "ab") as log:
-			new = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL,
-					       stdout=subprocess.PIPE, stderr=log)
-		self.process = new
-		try:
-			said = self.first_line()
-			found = re.search(r"stood still for ([0-9.]+) ms", said)
-			if not found:
-				raise vmlib.Trouble("viommu serve --replace says: " + said)
-			old.wait(SECONDS)
-		except (vmlib.Trouble, subprocess.TimeoutExpired) as trouble:
-			old.kill()
-			old.wait()
-			raise vmlib.Trouble("%s\n%s" % (trouble, self.log())) from None
-		old.stdout.close()
-		return old, float(found.group(1))
+	"""A server that can be asked as a new process asks it."""
 
 	def ask(self):
 		"""Asks to be replaced, as a new process does; the connection, and all that was sent."""
@@ -89,7 +62,7 @@ def replacements(tap, args, server, guest):
 		tap.check(prefix + "the old process has ended, and said nothing",
 			  [] if old.returncode == 0 and not server.log() else
 			  ["status %s" % old.returncode, server.log()])
-		guest.check(tap, "more %d" % COPIES, 600, prefix)
+		guest.must(tap, "more %d" % COPIES, 600, prefix)
 		check_binds(tap, args, server, prefix)
 		after = guests.unit_stats(guests.inspect(args, server))
 		tap.check(prefix + "page requests go on, none is lost",
@@ -108,6 +81,8 @@ def with_requests_open(tap, args, server, guest):
 
 	for _ in range(TRIES):
 		guest.command("stop")
+		# What the guest has written may be on its way when QEMU has stopped.
+		still_open()
 		waiting = still_open()
 		if waiting:
 			break
@@ -121,7 +96,7 @@ def with_requests_open(tap, args, server, guest):
 	tap.check("they still wait, two processes later", [] if after >= waiting else
 		  ["%d do" % after], "%d do" % after)
 	guest.command("cont")
-	guest.check(tap, "more %d" % COPIES, 600, "and are answered: ")
+	guest.must(tap, "more %d" % COPIES, 600, "and are answered: ")
 
 
 def failures(tap, args, server, guest):
@@ -129,7 +104,7 @@ def failures(tap, args, server, guest):
 	def goes_on(prefix):
 		tap.check(prefix + "the one that serves goes on",
 			  [] if server.process.poll() is None else [server.log()])
-		guest.check(tap, "more %d" % COPIES, 600, prefix)
+		guest.must(tap, "more %d" % COPIES, 600, prefix)
 		check_binds(tap, args, server, prefix)
 
 	asks, said = server.ask()
@@ -151,7 +126,7 @@ def failures(tap, args, server, guest):
 		  [] if said == b"no\n" else [repr(said)])
 	goes_on("it is silent: ")
 
-	p = subprocess.run(["prlimit", "--nofile=8:8", *server.command()], stdin=subprocess.DEVNULL,
+	p = subprocess.run(["prlimit", "--nofile=8:8", *server.replacement()], stdin=subprocess.DEVNULL,
 			   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
 			   check=False, timeout=SECONDS)
 	tap.check("one without descriptors gives up", [] if p.returncode == 1 else [p.stdout],
@@ -167,7 +142,7 @@ def run(tap, args, folder):
 		tap.note("; ".join(guest.notes))
 		guest.must(tap, "load idxd")
 		guest.must(tap, "config %d" % PROCESSES)
-		guest.send("steady %d &" % PROCESSES)
+		guest.background("steady %d" % PROCESSES)
 		guest.wait_value("steady", "started", SECONDS)
 		guest.must(tap, "more %d" % COPIES, 600)
 		replacements(tap, args, server, guest)

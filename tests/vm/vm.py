@@ -106,7 +106,7 @@ def moved(world):
 		world.tap.check(prefix + "the registers' place was learned",
 				[] if at != PLAIN_REGISTERS and unit["placed"] == unit["registers"]
 				else [str(unit)], hex(at))
-		guest.send("storm 5000 &")
+		guest.background("storm 5000")
 		guest.wait_value("storm", "started", SECONDS)
 		pids = guest.children()
 		guest.process.send_signal(signal.SIGTERM)

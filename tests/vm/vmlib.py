@@ -262,6 +262,7 @@ class Machine:
 		self.console = b""
 		self.replies = b""
 		self.events = []		# of the monitor, that nobody waited for yet
+		self.heard = []			# values of Guest's, the same
 		# A file: nobody empties a pipe while the guest runs.
 		self.said = tempfile.TemporaryFile()
 
@@ -368,6 +369,7 @@ class Server:
 
 	START_SECONDS = 60
 	END_SECONDS = 60
+	REPLACE_SECONDS = 120
 
 	def __init__(self, viommu, folder, *options, memory="1G"):
 		self.memory = memory
@@ -436,6 +438,33 @@ class Server:
 			self.kill()
 			raise Trouble("viommu serve did not end by SIGTERM\n" + self.log()) from None
 		return self.process.returncode
+
+	def folder(self):
+		return os.path.dirname(self.control)
+
+	def replacement(self):
+		"""The command line of a process that takes the place of this one."""
+		return [self.argv[0], "serve", "--replace", self.folder()]
+
+	def replace(self):
+		"""From here on it is another process; the old one, and for how many ms it stood still."""
+		old = self.process
+		with open(self.log_path, "ab") as log:
+			new = subprocess.Popen(self.replacement(), stdin=subprocess.DEVNULL,
+					       stdout=subprocess.PIPE, stderr=log)
+		self.process = new
+		try:
+			said = self.first_line()
+			found = re.search(r"stood still for ([0-9.]+) ms", said)
+			if not found:
+				raise Trouble("viommu serve --replace says: " + said)
+			old.wait(self.REPLACE_SECONDS)
+		except (Trouble, subprocess.TimeoutExpired) as trouble:
+			old.kill()
+			old.wait()
+			raise Trouble("%s\n%s" % (trouble, self.log())) from None
+		old.stdout.close()
+		return old, float(found.group(1))
 
 	def __enter__(self):
 		return self
@@ -547,6 +576,15 @@ class Guest(Machine):
 	def send(self, command):
 		self.serial_end.sendall(command.encode() + b"\n")
 
+	def background(self, command, seconds=300):
+		"""Starts a command that goes on while others run; wait_value() has what it says."""
+		self.send(command + " &")
+		while True:
+			line = self.line(seconds, "start of '%s'" % command)
+			if line == "@ask":
+				return
+			self.heard.append(line)
+
 	def do(self, command, seconds=300, meanwhile=None):
 		"""Has the guest do something, waits until that is over, returns an Answer.
 
@@ -564,6 +602,7 @@ class Guest(Machine):
 			elif kind == "@value":
 				key, _, value = rest.partition(" ")
 				answer.values.setdefault(key, []).append(value)
+				self.heard.append(line)
 			elif kind == "@note":
 				self.notes.append(rest)
 			elif kind == "@wait":
@@ -576,9 +615,10 @@ class Guest(Machine):
 				return answer
 
 	def wait_value(self, key, text, seconds):
-		"""Waits for a value that a command in the background says."""
+		"""Waits for a value that a command in the background says, or has said."""
 		while True:
-			line = self.line(seconds, "value '%s %s'" % (key, text))
+			line = self.heard.pop(0) if self.heard else \
+				self.line(seconds, "value '%s %s'" % (key, text))
 			if line.startswith("@value %s %s" % (key, text)):
 				return line
 			if line.startswith("@fail"):
@@ -601,7 +641,7 @@ class Guest(Machine):
 		"""Like check(), for what all that follows needs."""
 		answer = self.check(tap, command, seconds, prefix)
 		if answer.status:
-			raise Trouble("%sthe guest's '%s' failed" % (prefix, command))
+			raise Trouble("%sthe guest's '%s' failed\n%s" % (prefix, command, self.standing()))
 		return answer
 
 	def off(self, seconds=60):
