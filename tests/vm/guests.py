@@ -31,6 +31,7 @@ UNIT_CLASS, ENDPOINT_CLASS = "0x080600", "0x088000"
 APPLETS = ("basename", "cat", "cut", "dirname", "grep", "head", "ls", "lsmod", "sed", "sh", "sort",
 	   "uname")
 TESTS = "usr/libexec/accel-config/test/"
+INSPECT_TRIES = 12
 
 PASID_CAPABILITY, ATS_CAPABILITY, PRI_CAPABILITY = 0x1b, 0x0f, 0x13
 
@@ -194,13 +195,19 @@ def check_enabled(tap, probe, endpoint, prefix=""):
 
 
 def inspect(args, server):
-	"""What `viommu inspect` says of a running unit."""
-	p = subprocess.run([args.viommu, "inspect", server.control, "--json"],
-			   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-			   text=True, check=False, timeout=60)
-	if p.returncode:
-		raise vmlib.Trouble("viommu inspect: status %d\n%s" % (p.returncode, p.stderr))
-	return json.loads(p.stdout)
+	"""What `viommu inspect` says of a running unit; it is patient for 5 s, and we for longer."""
+	for _ in range(INSPECT_TRIES):
+		try:
+			p = subprocess.run([args.viommu, "inspect", server.control, "--json"],
+					   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+					   stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+		except subprocess.TimeoutExpired as error:
+			raise vmlib.Trouble("viommu inspect: %s" % error) from None
+		if not p.returncode:
+			return json.loads(p.stdout)
+		if "no answer in" not in p.stderr:
+			break
+	raise vmlib.Trouble("viommu inspect: status %d\n%s" % (p.returncode, p.stderr))
 
 
 def register(state, name):

@@ -254,6 +254,7 @@ static void replaced(struct user *u, const struct queue *q)
 	struct iofd_fault f = { .flags = 0 };
 	uint32_t old = u->page_table;
 	struct dsa_descriptor d;
+	uint64_t end_ms;
 	int error;
 
 	begin(u, &d, addr, DATA_VA);
@@ -264,9 +265,11 @@ static void replaced(struct user *u, const struct queue *q)
 	check_error(answer(q, f.cookie, IOFD_SUCCESS), EINVAL,
 		    "the kernel has answered in our place");
 	/* Its record is written by the new table, or was tried while there was none. */
-	while (!record_of(u, &d)->status && !(dsa_read64(&u->n->dsa, REG_SWERROR) & 1))
-		usleep(1000);
-	check(record_of(u, &d)->status != DSA_SUCCESS, "the move has failed", "it has not");
+	for (end_ms = now_ms() + DSA_WAIT_MS; now_ms() < end_ms; usleep(1000))
+		if (record_of(u, &d)->status || dsa_read64(&u->n->dsa, REG_SWERROR) & 1)
+			break;
+	check(now_ms() < end_ms && record_of(u, &d)->status != DSA_SUCCESS, "the move has failed",
+	      now_ms() < end_ms ? "it has not" : "it has not ended");
 	if (dsa_read64(&u->n->dsa, REG_SWERROR) & 1)
 		swerror_take(u->n);
 	check_error(destroy(u->n, old), 0, "the former page table is destroyed");
