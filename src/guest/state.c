@@ -260,8 +260,7 @@ static void int_load(struct viommu_guest *g, struct viommu_state_in *in)
 }
 
 /* One PASID that the host gave: the same number if it is to be had. */
-static int pasid_take(struct viommu_guest *g, uint32_t gp, struct viommu_hp hp,
-		      unsigned int stands)
+static int pasid_take(struct viommu_guest *g, uint32_t gp, struct viommu_hp hp, unsigned int stands)
 {
 	const struct viommu_gp guest = { gp };
 	struct unit_held *page = viommu__bind_held(g, gp);

@@ -534,7 +534,8 @@ static void no_command_of_a_register_is_under_way(void **state)
 		struct saved s = { 0 };
 
 		machine_open(&s.m, &config);
-		iotlb = 16 * (unsigned int)VTD_FIELD(unit_rd(&s.m, VTD_REG_ECAP, 8), VTD_ECAP_IRO) + 8;
+		iotlb = 16 * (unsigned int)VTD_FIELD(unit_rd(&s.m, VTD_REG_ECAP, 8), VTD_ECAP_IRO) +
+			8;
 		assert_int_equal(viommu_board_pause(s.m.board, NULL, 0), 0);
 		keep(&s);
 		lie(&s, "UNIT", 0, UNIT_REGS + VTD_REG_CCMD, VTD_MASK(VTD_CCMD_ICC), 8);

@@ -171,8 +171,8 @@ static struct held hold(int number, bool again)
 }
 
 /*
- * The kernel frees a process's PASID with the last use of its memory, and a processor uses the memory
- * of the process that it ran last until it runs another one. So it runs this one.
+ * The kernel frees a process's PASID with the last use of its memory, and a processor uses the
+ * memory of the process that it ran last until it runs another one. So it runs this one.
  */
 static void visit_processors(void)
 {
