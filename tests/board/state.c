@@ -224,6 +224,11 @@ static void pasids_that_the_guest_was_given_stay_its(void **state)
 	assert_int_equal(vcmd(&m, VTD_VCMD_CODE_ALLOC), 8);
 	machine_move(&m);
 	assert_int_equal(vcmd(&m, VTD_VCMD_CODE_ALLOC), 5);
+	/* Given anew, and not bound: after a refusal it is idle again. */
+	machine_move(&m);
+	assert_int_equal(vcmd(&m, VTD_VCMD_CODE_ALLOC), 0);
+	machine_move(&m);
+	assert_int_equal(vcmd(&m, VTD_VCMD_CODE_ALLOC), 5);
 	assert_int_equal(vcmd(&m, VTD_VCMD_CODE_ALLOC), 0);
 	machine_close(&m);
 }
