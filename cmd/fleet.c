@@ -29,7 +29,6 @@ static void fleet_tick(void *ctx)
 
 	for (i = 0; i < f->nr; i++)
 		machine_second(&f->machine[i]);
-	viommu_host_expire_page_requests(f->host);
 }
 
 static char *control(void *ctx, const char *line)

@@ -394,12 +394,13 @@ void machine_second(struct machine *m)
 	look_for_misplaced(m);
 }
 
+/*
+ * Page requests do not expire: a guest that its VMM has stopped answers when it goes on, and one
+ * that never does keeps nobody waiting but engines of its own, until its device is reset.
+ */
 static void machine_tick(void *ctx)
 {
-	struct machine *m = ctx;
-
-	machine_second(m);
-	viommu_host_expire_page_requests(viommu_board_host(m->board));
+	machine_second(ctx);
 }
 
 static void machine_placed(void *ctx, uint64_t registers)

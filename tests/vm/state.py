@@ -14,6 +14,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import guests
 import vmlib
@@ -24,6 +25,7 @@ COPIES = 12			# of each process, between two replacements
 # QEMU waits 5 s for an answer; more than half of it is the end of our own patience as well.
 PAUSE_MS = 2500
 TRIES = 100			# to stop the guest when it has a page request open
+STOPPED_SECONDS = 3		# longer than anything that the server does once a second
 SECONDS = 120			# for a process to end or to say something
 
 
@@ -89,6 +91,8 @@ def with_requests_open(tap, args, server, guest):
 		guest.command("cont")
 	tap.check("page requests wait for their answers", [] if waiting else ["none does"],
 		  "%d do" % waiting)
+	# Nothing is to happen: there is nothing to wait for but time.
+	time.sleep(STOPPED_SECONDS)
 	server.replace()
 	server.replace()
 	# The device may have asked for more pages meanwhile.

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "dsa.h"
+#include "dsa_device.h"
 #include "guest.h"
 #include "vfio_device.h"
 
@@ -335,103 +336,116 @@ int command_bound(int argc, char **argv)
 
 /* ---- By vfio ---- */
 
-#define CMD_ENABLE_DEVICE 1
-#define CMD_RESET_DEVICE  5
-#define CMD_ENABLE_QUEUE  6
-
 struct raw {
 	struct vfio_device device;
-	volatile uint8_t *registers, *portals;
-	uint32_t queue; /* its registers */
+	struct dsa_device dsa;
 };
-
-static volatile uint32_t *reg(struct raw *r, uint32_t at)
-{
-	return (volatile uint32_t *)(r->registers + at);
-}
-
-static int command(struct raw *r, uint32_t code, uint32_t operand)
-{
-	uint64_t end = now_ms() + WAIT_MS;
-
-	*reg(r, 0xa0) = code << 20 | operand;
-	while (*reg(r, 0xa8) >> 31)
-		if (now_ms() > end)
-			return -1;
-	return *reg(r, 0xa8) & 0xff;
-}
 
 /* Queue 0, dedicated, with this PASID (or without), for the group with engine 0. 0 or an error. */
 static int queue_with(struct raw *r, int64_t pasid)
 {
-	uint64_t offsets = *(volatile uint64_t *)(r->registers + 0x60);
-	uint64_t capability = *(volatile uint64_t *)(r->registers + 0x10);
-	uint32_t group = (offsets & 0xffff) * 0x100;
+	uint64_t capability = dsa_read64(&r->dsa, REG_GENCAP);
+	uint32_t queue = dsa_queue_at(&r->dsa, 0), group = dsa_group(&r->dsa, 0);
 	int error;
 
-	r->queue = (offsets >> 16 & 0xffff) * 0x100;
-	error = command(r, CMD_RESET_DEVICE, 0);
+	error = dsa_command(&r->dsa, CMD_RESET_DEVICE, 0);
 	if (error)
 		return error;
-	*reg(r, r->queue) = 8;
-	*reg(r, r->queue + 4) = 0;
-	*reg(r, r->queue + 8) = 1 | 10 << 4 | (pasid >= 0 ? 1 << 28 | (uint32_t)pasid << 8 : 0);
-	*reg(r, r->queue + 12) = (capability >> 16 & 31) | (capability >> 21 & 15) << 5;
-	*(volatile uint64_t *)(r->registers + group) = 1;
-	*(volatile uint64_t *)(r->registers + group + 32) = 1;
-	error = command(r, CMD_ENABLE_DEVICE, 0);
-	return error ?: command(r, CMD_ENABLE_QUEUE, 0);
+	dsa_write32(&r->dsa, queue, 8);
+	dsa_write32(&r->dsa, queue + 4, 0);
+	dsa_write32(&r->dsa, queue + 8,
+		    1 | 10 << 4 | (pasid >= 0 ? 1 << 28 | (uint32_t)pasid << 8 : 0));
+	dsa_write32(&r->dsa, queue + 12, (capability >> 16 & 31) | (capability >> 21 & 15) << 5);
+	dsa_write64(&r->dsa, group, 1);
+	dsa_write64(&r->dsa, group + 32, 1);
+	error = dsa_command(&r->dsa, CMD_ENABLE_DEVICE, 0);
+	return error ?: dsa_command(&r->dsa, CMD_ENABLE_QUEUE, 0);
+}
+
+static void submit_fill(struct raw *r, uint64_t address, uint64_t record)
+{
+	static struct dsa_record unused __attribute__((aligned(32)));
+	struct dsa_descriptor d;
+
+	dsa_describe(&d, DSA_FILL, 0, &unused, 0x6666666666666666, address, PAGE);
+	d.record = record;
+	dsa_submit(r->dsa.portals + PAGE, &d);
 }
 
 /*
- * A fill of another one's memory, without completion record, since that could not be had either:
- * the error register says what became of it.
+ * A fill of memory that is not there, and its completion record neither: so it says by the error
+ * register alone that the descriptor was tried, by which queue and with which PASID.
  */
-static uint64_t fill(struct raw *r, uint64_t address)
+static const char *vanishes(struct raw *r, int64_t pasid, uint64_t address)
 {
-	static struct dsa_record record __attribute__((aligned(32)));
-	uint64_t end = now_ms() + WAIT_MS, error;
-	struct dsa_descriptor d;
+	static char why[160];
+	uint64_t end = now_ms() + WAIT_MS, record = address + 8192, error, at;
 
-	dsa_describe(&d, DSA_FILL, 0, &record, 0x6666666666666666, address, 4096);
-	d.record = address + 8192;
-	*(volatile uint64_t *)(r->registers + 0xc0) = 3; /* valid and overflow, by writing 1 */
-	dsa_submit(r->portals + PAGE, &d);
+	dsa_write64(&r->dsa, REG_SWERROR, 3); /* valid and overflow, by writing 1 */
+	submit_fill(r, address, record);
 	do
-		error = *(volatile uint64_t *)(r->registers + 0xc0);
+		error = dsa_read64(&r->dsa, REG_SWERROR);
 	while (!(error & 1) && now_ms() < end);
-	return error;
+	at = dsa_read64(&r->dsa, REG_SWERROR + 16);
+	say("@value swerror %#lx %#lx at %#lx", (unsigned long)address, (unsigned long)error,
+	    (unsigned long)at);
+	if ((error & 1) && (error >> 8 & 0xff) == DSA_RECORD_FAULT && !(error >> 16 & 0xff) &&
+	    (error >> 40 & 0xfffff) == (uint64_t)(pasid < 0 ? 0 : pasid) && at == record)
+		return NULL;
+	snprintf(why, sizeof(why), "at %#lx: error %#lx, address %#lx instead of %#lx",
+		 (unsigned long)address, (unsigned long)error, (unsigned long)at,
+		 (unsigned long)record);
+	return why;
+}
+
+/* Memory of its own is reached: what is tried after this would reach others', if it could. */
+static void reaches_its_own(struct raw *r)
+{
+	static const uint32_t rw = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+	const uint64_t iova = 0x7fff0000;
+	uint8_t *memory = map_at(BASE, 2 * PAGE);
+	struct dsa_record *record = (struct dsa_record *)(memory + PAGE);
+	int failed, status = -1;
+	size_t i = 0;
+
+	memset(memory, 0, 2 * PAGE);
+	failed = vfio_map(&r->device, memory, iova, 2 * PAGE, rw) ?: queue_with(r, -1);
+	if (!failed) {
+		submit_fill(r, iova, iova + PAGE);
+		status = dsa_wait(record, WAIT_MS);
+		while (i < PAGE && memory[i] == 0x66)
+			i++;
+	}
+	check(status == DSA_SUCCESS && i == PAGE, "its own memory it reaches",
+	      "error %d, status %#x, %zu bytes are filled", failed, status, i);
 }
 
 /* The function has no PASID now, or it has: the unit of the guest may be asked for any. */
 int command_wild(int argc, char **argv)
 {
 	static const uint64_t addresses[] = { 0x200000000000 + 16 * MIB, 0x10000000, 0x1000 };
+	const char *why;
 	struct raw r;
 	char name[128];
-	uint64_t size, error;
+	uint64_t size;
 	size_t k;
 	int i, failed;
 
 	vfio_take(argv[1]);
 	vfio_open(&r.device, argv[1]);
-	r.registers = vfio_map_region(&r.device, VFIO_PCI_BAR0_REGION_INDEX, &size);
-	r.portals = vfio_map_region(&r.device, VFIO_PCI_BAR2_REGION_INDEX, &size);
+	r.dsa.registers = vfio_map_region(&r.device, VFIO_PCI_BAR0_REGION_INDEX, &size);
+	r.dsa.portals = vfio_map_region(&r.device, VFIO_PCI_BAR2_REGION_INDEX, &size);
 	vfio_enable_master(&r.device);
+	reaches_its_own(&r);
 	for (i = 2; i < argc; i++) {
 		int64_t pasid = !strcmp(argv[i], "none") ? -1 : strtol(argv[i], NULL, 0);
 
 		snprintf(name, sizeof(name), "PASID %s reaches nothing", argv[i]);
 		failed = queue_with(&r, pasid);
-		for (k = 0; k < ARRAY_SIZE(addresses) && !failed; k++) {
-			error = fill(&r, addresses[k]);
-			say("@value swerror %s %#lx %#lx", argv[i], (unsigned long)addresses[k],
-			    (unsigned long)error);
-			if (!(error & 1))
-				break;
-		}
-		check(!failed && k == ARRAY_SIZE(addresses), name, "command error %#x, address %zu",
-		      failed, k);
+		why = failed ? "the queue is not enabled" : NULL;
+		for (k = 0; k < ARRAY_SIZE(addresses) && !why; k++)
+			why = vanishes(&r, pasid, addresses[k]);
+		result(name, why);
 	}
 	return 0;
 }
