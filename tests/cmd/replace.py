@@ -4,8 +4,9 @@
 
 usage: replace.py --viommu PROGRAM [TEST...]
 
-What is half done when it happens is the business of tests/server/handover.c, a guest that of
-tests/vm/state.py.
+What is half done when it happens, at every byte and step: tests/server/handover.c for the server,
+tests/board/state.c for the devices. Here all of that is half done at once. A guest is the business
+of tests/vm/state.py.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import json
 import mmap
 import os
 import random
+import select
 import signal
 import socket
 import struct
@@ -26,8 +28,18 @@ import tool
 import vfu
 
 RAM = 1 << 20
-QUEUE, STATUS = 0x1000, 0x2000	# in the guest's memory
-GCMD, GSTS, RTADDR, IQT, IQA = 0x18, 0x1c, 0x20, 0x88, 0x90
+# In the guest's memory. Of each copy: what, where to, its record.
+QUEUE, STATUS, FROM, TO, RECORD = 0x1000, 0x2000, 0x8000, 0x9000, 0xa000
+ROOT, CONTEXT, DIRECTORY, PASIDS = 0x10000, 0x11000, 0x12000, 0x13000
+# Of the unit; its first fault record.
+GCMD, GSTS, RTADDR, FSTS, FECTL, FEDATA, FEADDR = 0x18, 0x1c, 0x20, 0x34, 0x38, 0x3c, 0x40
+IQT, IQA, FRCD = 0x88, 0x90, 0x220
+TE, SRTP, QIE = 1 << 31, 1 << 30, 1 << 26	# of GCMD and GSTS
+IM, IP = 1 << 31, 1 << 30			# of FECTL
+DSA = 5 << 3					# its requester id
+# Of the accelerator: MSI-X table, pending bits, permissions; general configuration.
+TABLE, PENDING, PERMISSIONS, GENCFG = 0x2000, 0x3000, 0x800, 0x80
+NOOP, COPY, INTERRUPT = 0, 3, 0x10		# of descriptors
 MAGIC = b"viommu server".ljust(16, b"\0")
 
 
@@ -50,9 +62,9 @@ def _replaced(old, d, *words):
 
 
 class _Guest:
-	"""Both functions, memory, and the unit's invalidation queue; translation is off."""
+	"""Both functions, memory, and the unit's invalidation queue of 256 descriptors."""
 
-	def __init__(self, d):
+	def __init__(self, d, translation=False):
 		self.unit, self.dsa = (vfu.Function(d + "/" + name + ".sock")
 				       for name in ("iommu", "dsa0"))
 		self.fd = os.memfd_create("guest")
@@ -60,17 +72,37 @@ class _Guest:
 		self.memory = mmap.mmap(self.fd, RAM)
 		self.unit.map(self.fd, 0, RAM)
 		self.unit.place(0xfebe0000)
-		self.unit.write64(vfu.BAR0, IQA, QUEUE)
-		self.unit.write32(vfu.BAR0, GCMD, 1 << 26)
+		self.width = 32 if translation else 16
+		self.unit.write64(vfu.BAR0, IQA, QUEUE | (1 << 11 | 1 if translation else 0))
+		self.unit.write32(vfu.BAR0, GCMD, QIE)
 		self.tail = 0
+		if translation:
+			self._translates()
+
+	def _translates(self):
+		"""In scalable mode, with no entry yet for requests of the accelerator."""
+		self.put(ROOT, CONTEXT | 1)
+		self.put(CONTEXT + DSA * 32, DIRECTORY | 1)
+		self.put(DIRECTORY, PASIDS | 1)
+		self.unit.write64(vfu.BAR0, RTADDR, ROOT | 1 << 10)
+		self.unit.write32(vfu.BAR0, GCMD, SRTP | QIE)
+		self.unit.write32(vfu.BAR0, GCMD, TE | QIE)
+		assert self.unit.read32(vfu.BAR0, GSTS) >> 26 == (TE | SRTP | QIE) >> 26
+
+	def passes_through(self):
+		self.put(PASIDS + 8, 7)			# domain
+		self.put(PASIDS, 4 << 6 | 2 << 2 | 1)	# pass-through, 48 bits, present
+
+	def put(self, at, value):
+		struct.pack_into("<Q", self.memory, at, value)
 
 	def waits(self):
 		"""A wait descriptor: the unit writes its number into memory."""
 		number = 0x1000 + self.tail
-		at = QUEUE + self.tail * 16
+		at = QUEUE + self.tail * self.width
 		self.memory[at:at + 16] = struct.pack("<QQ", 5 | 1 << 5 | number << 32, STATUS)
 		self.tail += 1
-		self.unit.write64(vfu.BAR0, IQT, self.tail * 16)
+		self.unit.write64(vfu.BAR0, IQT, self.tail * self.width)
 		assert struct.unpack_from("<I", self.memory, STATUS)[0] == number
 
 	def drives(self):
@@ -82,19 +114,29 @@ class _Guest:
 			self.dsa.write32(vfu.BAR0, at, value)
 		assert self.dsa.read32(vfu.BAR0, 0xa8) == 0
 
-	def copies(self, text):
-		at, to, record = 0x8000, 0x9000, 0xa000
+	def descriptor(self, text, n=0, op=COPY, flags=0, vector=0):
+		"""Its 64 bytes; of the n-th copy, nothing of which is done yet."""
+		at, to, record = FROM + n * 256, TO + n * 256, RECORD + n * 32
 		self.memory[at:at + len(text)] = text
 		self.memory[to:to + len(text)] = bytes(len(text))
 		self.memory[record:record + 32] = bytes(32)
-		self.dsa.write(vfu.BAR2, 0, struct.pack("<QQQQQ24x", (3 << 24 | 0xc) << 32, record,
-							at, to, len(text)))
+		if op != COPY:
+			at = to = 0
+		return struct.pack("<QQQQII24x", (op << 24 | 0xc | flags) << 32, record, at, to,
+				   len(text), vector)
+
+	def finds_done(self, text, n=0):
+		record, to = RECORD + n * 32, TO + n * 256
 		end = time.monotonic() + tool.TIMEOUT
 		while not self.memory[record]:
 			self.dsa.read32(vfu.BAR0, 0xa8)
 			assert time.monotonic() < end, "it does not run"
 		assert self.memory[record] == 1, self.memory[record]
 		assert self.memory[to:to + len(text)] == text
+
+	def copies(self, text):
+		self.dsa.write(vfu.BAR2, 0, self.descriptor(text))
+		self.finds_done(text)
 
 	def close(self):
 		self.unit.close()
@@ -286,6 +328,260 @@ def several_vms_are_replaced_as_one():
 				assert os.listdir(vms[0]) == os.listdir(vms[1]) == []
 
 
+class _HalfDone(_Guest):
+	"""A guest with everything under way that can be; whatever is done is done once."""
+
+	TEXTS = [bytes((n + 1) * (i + 1) & 255 for i in range(200)) for n in range(4)]
+	MESSAGE = (0xfee01000, 0x41)
+	VECTOR = 1
+
+	def __init__(self, d):
+		super().__init__(d, translation=True)
+		self.events = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)]
+		self.dsa.msix(self.events)
+		self.dsa.write32(vfu.BAR0, GENCFG, self.dsa.read32(vfu.BAR0, GENCFG) | 1 << 12)
+		self.drives()
+		self._fault()
+		self.passes_through()
+		self._interrupt()
+		self.stores = [self.descriptor(self.TEXTS[n], n) for n in (0, 1)]
+		for n, store in enumerate(self.stores):
+			self.dsa.write(vfu.BAR2, 64 * (n + 1), store[:24])
+
+	def _fault(self):
+		self.unit.write32(vfu.BAR0, FEDATA, self.MESSAGE[1])
+		self.unit.write32(vfu.BAR0, FEADDR, self.MESSAGE[0])
+		# A record that can't be written.
+		self.dsa.write(vfu.BAR2, 0, self.descriptor(b"", 2, NOOP))
+		end = time.monotonic() + tool.TIMEOUT
+		while not self.unit.read32(vfu.BAR0, FSTS) & 2:
+			assert time.monotonic() < end, "no fault is recorded"
+		self.record = self.unit.read(vfu.BAR0, FRCD, 16)
+		low, high = struct.unpack("<QQ", self.record)
+		assert (low, high & 0xffff, high >> 63) == (RECORD, DSA, 1), self.record.hex()
+
+	def _interrupt(self):
+		"""Of a masked vector. The one beside it is not, and has its interrupt."""
+		self.dsa.write(vfu.CONFIG, 0x82, struct.pack("<H", 0x8000))
+		for vector, masked in ((0, 0), (self.VECTOR, 1)):
+			self.dsa.write32(vfu.BAR0, PERMISSIONS + 8 * vector, 0)
+			self.dsa.write(vfu.BAR0, TABLE + 16 * vector,
+				       struct.pack("<QII", 0xfee02000, 0x50 + vector, masked))
+			text = self.TEXTS[2 + vector]
+			self.dsa.write(vfu.BAR2, 0, self.descriptor(text, 2 + vector, COPY,
+								    INTERRUPT, vector))
+			self.finds_done(text, 2 + vector)
+		self.has_event(0)
+
+	def has_event(self, vector):
+		"""One, sooner or later."""
+		assert select.select([self.events[vector]], [], [], tool.TIMEOUT)[0], vector
+		assert os.eventfd_read(self.events[vector]) == 1
+
+	def has_no_event(self):
+		assert select.select(self.events, [], [], 0)[0] == []
+
+	def waits_for_all(self):
+		"""Nothing has moved."""
+		self.waits()
+		assert self.unit.read32(vfu.BAR0, FECTL) == IM | IP
+		assert self.unit.read(vfu.BAR0, FRCD, 16) == self.record
+		assert self.dsa.read64(vfu.BAR0, PENDING) == 1 << self.VECTOR
+		assert self.unit.messages == [], self.unit.messages
+		self.has_no_event()
+		for n in (0, 1):
+			assert self.memory[RECORD + n * 32] == 0
+
+	def sends_half(self):
+		"""Of the message with the rest of the second store: up to the middle of a write."""
+		rest = self.stores[1][24:]
+		message = self.dsa.pack_writes([(vfu.BAR2, 128 + 24 + at, rest[at:at + 8])
+						for at in range(0, 40, 8)])
+		half = 24 + 2 * 24 + 19
+		self.dsa.socket.sendall(message[:half])
+		self.rest = message[half:]
+
+	def ends_all(self):
+		self.dsa.socket.sendall(self.rest)
+		assert self.dsa.reply() == struct.pack("<Q", 5)
+		self.finds_done(self.TEXTS[1], 1)
+		assert self.memory[RECORD] == 0
+		self.dsa.write(vfu.BAR2, 64 + 24, self.stores[0][24:])
+		self.finds_done(self.TEXTS[0], 0)
+		self.waits_for_interrupts()
+
+	def waits_for_interrupts(self):
+		assert self.dsa.read64(vfu.BAR0, PENDING) == 1 << self.VECTOR
+		self.dsa.write32(vfu.BAR0, TABLE + 16 * self.VECTOR + 12, 0)
+		self.has_event(self.VECTOR)
+		assert self.dsa.read64(vfu.BAR0, PENDING) == 0
+		assert self.unit.read32(vfu.BAR0, FECTL) == IM | IP
+		self.unit.write32(vfu.BAR0, FECTL, 0)
+		self.unit.read32(vfu.BAR0, FECTL)
+		assert self.unit.messages == [self.MESSAGE], self.unit.messages
+		assert self.unit.read32(vfu.BAR0, FECTL) == 0
+		assert self.unit.read(vfu.BAR0, FRCD, 16) == self.record
+		self.waits()
+
+	def all_was_said_once(self):
+		"""The process that served has ended, so nothing is on its way."""
+		self.unit.last_words()
+		self.dsa.last_words()
+		assert self.unit.messages == [self.MESSAGE], self.unit.messages
+		assert self.dsa.messages == [], self.dsa.messages
+		self.has_no_event()
+
+	def close(self):
+		super().close()
+		for fd in self.events:
+			os.close(fd)
+
+
+def _what_is_half_done_goes_on(words, folders):
+	with tool.folder() as d, _serve(d, *words) as first:
+		first.until("# What they share" if len(folders) > 1 else "dsa0.sock")
+		guests = [_HalfDone(d + folder) for folder in folders]
+		for guest in guests:
+			guest.waits_for_all()
+		with _replaced(first, d) as second:
+			for guest in guests:
+				guest.waits_for_all()
+				guest.sends_half()
+			with _replaced(second, d) as third:
+				for guest in guests:
+					guest.ends_all()
+				with _replaced(third, d) as fourth:
+					for guest in guests:
+						guest.waits()
+						guest.copies(b"afterwards")
+					assert fourth.end(signal.SIGTERM) == (0, "")
+					for guest in guests:
+						guest.all_was_said_once()
+						guest.close()
+
+
+def what_is_half_done_goes_on_in_the_next_process():
+	_what_is_half_done_goes_on((), ("",))
+
+
+def what_is_half_done_in_each_of_several_vms_goes_on():
+	_what_is_half_done_goes_on(("--vms", "2", "--shared-device", "dsa"), ("/vm0", "/vm1"))
+
+
+def _receives_line(s):
+	line, fds = b"", []
+	while not line.endswith(b"\n"):
+		data, more, _, _ = socket.recv_fds(s, 1, 4)
+		assert data, "closed after %r" % line
+		line += data
+		fds += more
+	return line, fds
+
+
+def _passes(source, target, line, fds):
+	if fds:
+		socket.send_fds(target, [line], fds)
+	else:
+		target.sendall(line)
+	for fd in fds:
+		os.close(fd)
+
+
+@contextlib.contextmanager
+def _replaced_meanwhile(old, d, before, meanwhile):
+	"""The process that serves after old. What they say goes through here.
+
+	before(): old is asked to be replaced right after that, before it runs again. meanwhile(): it
+	stands still, and the next one does not serve yet."""
+	with tool.folder() as other, socket.socket(socket.AF_UNIX) as listener, \
+	     socket.socket(socket.AF_UNIX) as asks:
+		for s in (listener, asks):
+			s.settimeout(tool.TIMEOUT)
+		listener.bind(other + "/control.sock")
+		listener.listen(1)
+		with tool.Running("serve", "--replace", other) as new:
+			comes, _ = listener.accept()
+			with comes:
+				comes.settimeout(tool.TIMEOUT)
+				line, _ = _receives_line(comes)
+				old.signal(signal.SIGSTOP)
+				os.waitid(os.P_PID, old.process.pid, os.WSTOPPED)
+				before()
+				asks.connect(d + "/control.sock")
+				asks.sendall(line)
+				old.signal(signal.SIGCONT)
+				line, fds = _receives_line(asks)
+				assert line.startswith(b"state "), line
+				meanwhile()
+				count = int(line.split()[2])
+				_passes(asks, comes, line, fds)
+				while count:
+					byte, fds, _, _ = socket.recv_fds(asks, 1, 253)
+					count -= len(fds)
+					_passes(asks, comes, byte, fds)
+				for source, target, said in ((comes, asks, b"ready\n"),
+							     (asks, comes, b"go\n")):
+					line, _ = _receives_line(source)
+					assert line == said, line
+					target.sendall(line)
+			new.until(" ms\n")
+			assert old.end() == (0, "")
+			yield new
+
+
+# They fit into a socket, and are several times of what is done between two looks at anybody else.
+MESSAGES, WRITES, EACH = 2, 2000, 250
+
+
+def _messages_of_many_writes_go_on(words, folders):
+	"""Each write has the unit carry out descriptors, which are counted."""
+	with tool.folder() as d, _serve(d, *words) as old:
+		old.until("# What they share" if len(folders) > 1 else "dsa0.sock")
+		guests = [_Guest(d + folder) for folder in folders]
+		for guest in guests:
+			for at in range(QUEUE, QUEUE + 4096, 16):
+				guest.memory[at:at + 16] = struct.pack("<QQ", 5 | 1 << 5 | 7 << 32,
+								       STATUS)
+
+		def status(guest):
+			return struct.unpack_from("<I", guest.memory, STATUS)[0]
+
+		def before():
+			for guest in guests:
+				for first in range(0, MESSAGES * WRITES, WRITES):
+					guest.unit.socket.sendall(guest.unit.pack_writes(
+						[(vfu.BAR0, IQT,
+						  struct.pack("<Q", (first + n + 1) * EACH % 256 * 16))
+						 for n in range(WRITES)]))
+
+		def meanwhile():
+			# Each has begun; what is left will write this again.
+			for guest in guests:
+				assert status(guest) == 7, "it has not begun"
+				guest.put(STATUS, 0)
+
+		with _replaced_meanwhile(old, d, before, meanwhile) as new:
+			for guest, folder in zip(guests, folders):
+				for n in range(MESSAGES):
+					answer = guest.unit.reply(MESSAGES - 1 - n)
+					assert answer == struct.pack("<Q", WRITES)
+				assert status(guest) == 7, "it was over before"
+				state = json.loads(tool.run("inspect", d + folder, "--json").stdout)
+				done = state["stats"]["unit"]["descriptors"]["wait"]
+				assert done == MESSAGES * WRITES * EACH, done
+			assert new.end(signal.SIGTERM) == (0, "")
+			for guest in guests:
+				guest.close()
+
+
+def messages_of_many_writes_go_on_in_the_next_process():
+	_messages_of_many_writes_go_on((), ("",))
+
+
+def several_vms_each_in_such_messages_go_on():
+	_messages_of_many_writes_go_on(("--vms", "2", "--shared-device", "dsa"), ("/vm0", "/vm1"))
+
+
 def an_idle_fleet_moves_with_a_folder_of_its_own():
 	with tool.folder() as d, tool.Running("serve", *FLEET, env={"XDG_RUNTIME_DIR": d}) as old:
 		old.until("# What they share")
@@ -452,7 +748,7 @@ def a_descriptor_of_another_kind_is_refused():
 	with tool.folder() as d, _serve(d + "/true") as r:
 		guest = _Guest(d + "/true")
 		eventfd = os.eventfd(0)
-		guest.dsa.call(8, struct.pack("<IIIII", 20, 0x24, 2, 0, 1), [eventfd])
+		guest.dsa.msix([eventfd])
 		content, fds = _state(d + "/true")
 		reader, writer = os.pipe()
 		other = os.memfd_create("other")

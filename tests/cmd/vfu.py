@@ -6,7 +6,8 @@ import socket
 import struct
 
 HEADER = struct.Struct("<HHIII")
-VERSION, DMA_MAP, DMA_UNMAP, REGION_READ, REGION_WRITE, RESET = 1, 2, 3, 9, 10, 13
+VERSION, DMA_MAP, DMA_UNMAP, SET_IRQS, REGION_READ, REGION_WRITE = 1, 2, 3, 8, 9, 10
+DMA_WRITE, RESET, WRITE_MULTI = 12, 13, 15
 REPLY, NO_REPLY, ERROR = 1, 0x10, 0x20
 BAR0, BAR2, CONFIG = 0, 2, 7
 
@@ -23,7 +24,9 @@ class Function:
 		self.socket.settimeout(30)
 		self.socket.connect(path)
 		self.number = 0
-		text = json.dumps({"capabilities": {"max_msg_fds": 16}}).encode() + b"\0"
+		self.messages = []	# that the function sent: address, data
+		text = json.dumps({"capabilities": {"max_msg_fds": 16,
+						    "write_multiple": True}}).encode() + b"\0"
 		self.call(VERSION, struct.pack("<HH", 0, 0) + text)
 
 	def close(self):
@@ -38,22 +41,48 @@ class Function:
 			data += more
 		return data
 
-	def call(self, command, payload=b"", fds=()):
+	def pack(self, command, payload=b""):
+		"""A message, whose reply() is to come when all of it was sent."""
 		self.number = (self.number + 1) & 0xffff
-		message = HEADER.pack(self.number, command, HEADER.size + len(payload), 0, 0) + payload
+		return HEADER.pack(self.number, command, HEADER.size + len(payload), 0, 0) + payload
+
+	def next(self, later=0):
+		"""The reply that comes next, to a message after which so many were sent; None: it was
+		an interrupt message."""
+		number, command, size, flags, error = HEADER.unpack(self.receive(HEADER.size))
+		body = self.receive(size - HEADER.size)
+		if flags & 0xf != REPLY:
+			assert command == DMA_WRITE, command
+			address, count, data = struct.unpack("<QQI", body)
+			assert count == 4, count
+			self.messages.append((address, data))
+			return None
+		assert number == self.number - later & 0xffff, (number, self.number, later)
+		if flags & ERROR:
+			raise Error("errno %d" % error)
+		return body
+
+	def reply(self, later=0):
+		body = None
+		while body is None:
+			body = self.next(later)
+		return body
+
+	def call(self, command, payload=b"", fds=()):
+		message = self.pack(command, payload)
 		if fds:
 			socket.send_fds(self.socket, [message], list(fds))
 		else:
 			self.socket.sendall(message)
-		while True:
-			number, _, size, flags, error = HEADER.unpack(self.receive(HEADER.size))
-			body = self.receive(size - HEADER.size)
-			if flags & 0xf != REPLY:	# an interrupt message of the unit's
-				continue
-			assert number == self.number, (number, self.number)
-			if flags & ERROR:
-				raise Error("errno %d" % error)
-			return body
+		return self.reply()
+
+	def last_words(self):
+		"""Interrupt messages that were sent before the other side ended."""
+		try:
+			while True:
+				assert self.next() is None
+		except Error as e:
+			assert str(e) == "closed", e
 
 	def map(self, fd, address, size, offset=0):
 		self.call(DMA_MAP, struct.pack("<IIQQQ", 32, 3, offset, address, size), [fd])
@@ -63,6 +92,16 @@ class Function:
 
 	def write(self, region, offset, data):
 		self.call(REGION_WRITE, struct.pack("<QII", offset, region, len(data)) + data)
+
+	def pack_writes(self, writes):
+		"""One message for several writes of 8 bytes at most: (region, offset, bytes)."""
+		return self.pack(WRITE_MULTI, struct.pack("<Q", len(writes)) +
+				 b"".join(struct.pack("<QII8s", offset, region, len(data), data)
+					  for region, offset, data in writes))
+
+	def msix(self, fds):
+		"""Eventfds of the vectors from 0 on."""
+		self.call(SET_IRQS, struct.pack("<IIIII", 20, 0x24, 2, 0, len(fds)), fds)
 
 	def read(self, region, offset, count):
 		return self.call(REGION_READ, struct.pack("<QII", offset, region, count))[16:]
