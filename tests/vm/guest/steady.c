@@ -4,7 +4,8 @@
  * pages that are not there: for what is done to the device meanwhile (tests/vm/state.py).
  *
  *	steady N &	   starts them, one a queue
- *	more COPIES	   returns when each has done so many more
+ *	more COPIES	   returns when each has done so many more; the longest time between two of
+ *			   a process, since the last `more` ended
  *	enough		   ends them: what each of them found
  */
 #include <errno.h>
@@ -32,7 +33,8 @@ struct board {
 	uint32_t processes;
 	struct {
 		uint64_t copies;
-		uint32_t ended; /* 1: stopped; 2: failed */
+		uint64_t gap_us; /* the longest between two that were seen complete */
+		uint32_t ended;  /* 1: stopped; 2: failed */
 		char why[128];
 	} process[MOST];
 };
@@ -61,11 +63,24 @@ static uint32_t ended(struct board *board, unsigned int n)
 	return __atomic_load_n(&board->process[n].ended, __ATOMIC_SEQ_CST);
 }
 
+/* *last: when the one before was seen complete; 0: there was none. */
+static void completed(uint64_t *gap_us, uint64_t *last)
+{
+	uint64_t now = now_us(), most = __atomic_load_n(gap_us, __ATOMIC_RELAXED);
+
+	while (*last && now - *last > most &&
+	       !__atomic_compare_exchange_n(gap_us, &most, now - *last, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST))
+		;
+	*last = now;
+}
+
 /* One round: several copies in flight, other data each time. False: *why says what was wrong. */
-static bool copy_round(struct dsa_queue *queue, uint8_t *source, uint8_t *destination, char *why,
-		       size_t why_size)
+static bool copy_round(struct dsa_queue *queue, uint8_t *source, uint8_t *destination,
+		       uint64_t *gap_us, char *why, size_t why_size)
 {
 	static struct dsa_record records[IN_FLIGHT];
+	static uint64_t last;
 	size_t from[IN_FLIGHT], to[IN_FLIGHT], size[IN_FLIGHT];
 	struct dsa_descriptor d;
 	unsigned int i;
@@ -84,6 +99,7 @@ static bool copy_round(struct dsa_queue *queue, uint8_t *source, uint8_t *destin
 	}
 	for (i = 0; i < IN_FLIGHT; i++) {
 		status = dsa_wait(&records[i], WAIT_MS);
+		completed(gap_us, &last);
 		if (status != DSA_SUCCESS) {
 			snprintf(why, why_size, "status %d, fault address %#lx", status,
 				 (unsigned long)records[i].fault_address);
@@ -129,8 +145,8 @@ static int process(struct board *board, unsigned int n, unsigned int processes)
 	madvise(destination, bytes, MADV_NOHUGEPAGE);
 	random_fill(source, bytes);
 	do {
-		good = copy_round(&queue, source, destination, board->process[n].why,
-				  sizeof(board->process[n].why));
+		good = copy_round(&queue, source, destination, &board->process[n].gap_us,
+				  board->process[n].why, sizeof(board->process[n].why));
 		if (good)
 			__atomic_fetch_add(&board->process[n].copies, IN_FLIGHT, __ATOMIC_SEQ_CST);
 		/* The first of all to have begun says so, once. */
@@ -181,6 +197,7 @@ static bool wait_for(struct board *board, unsigned int n, uint64_t many)
 int command_more(int argc, char **argv)
 {
 	uint64_t many = argc > 1 ? strtoull(argv[1], NULL, 0) : 1, want[MOST], sum = 0;
+	uint64_t gap, longest = 0;
 	struct board *board = board_map(false);
 	bool good = true;
 	unsigned int i;
@@ -190,8 +207,11 @@ int command_more(int argc, char **argv)
 	for (i = 0; i < board->processes; i++) {
 		good &= wait_for(board, i, want[i]) && !ended(board, i);
 		sum += copies(board, i);
+		gap = __atomic_exchange_n(&board->process[i].gap_us, 0, __ATOMIC_SEQ_CST);
+		longest = gap > longest ? gap : longest;
 	}
 	say("@value copies %lu", (unsigned long)sum);
+	say("@value gap_us %lu", (unsigned long)longest);
 	return !check(good, "every process goes on copying", "process 0: %s",
 		      board->process[0].why);
 }
