@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The scripted machine. Set-up failures abort the test by cmocka's assertions.
+ *
+ * Where memory moves along, *ram is always what the board has that there is:
+ *
+ *	copied	board stands, save    ram -> copy, spoilt	new board over the copy
+ *	live	board begins	      logs on, ram -> next: all pages
+ *		at any time	      ram -> next: what was written since
+ *		before the pause      the same
+ *		behind the save	      the same; ram spoilt	new board over next; logs on, ...
  */
 #include "board/machine.h"
 
@@ -33,7 +41,7 @@ static void on_interrupt(void *ctx, unsigned int vector)
 	m->interrupts[vector & 15]++;
 }
 
-static void listen(struct machine *m)
+void machine_listen(struct machine *m)
 {
 	const struct viommu_pci_vmm unit = { .ctx = m, .message = on_message };
 	const struct viommu_pci_vmm dsa = { .ctx = m, .interrupt = on_interrupt };
@@ -94,20 +102,96 @@ void machine_board_free(struct machine *m)
 		viommu_dsa_free(m->late[i]);
 }
 
+/* ---- Memory that moves ----------------------------------------------------------------------- */
+
+enum machine_way machine_ways[3] = { MACHINE_COPIED, MACHINE_LIVE, MACHINE_SAME };
+
+/* The first round: all of it, and from here on what is written counts. */
+static void live_begin(struct machine *m)
+{
+	if (m->config.way != MACHINE_LIVE)
+		return;
+	assert_int_equal(viommu_domain_dirty_start(viommu_board_domain(m->board), 12), 0);
+	stores_begin(&m->stores, m->ram.host, m->ram.bytes);
+	tables_copy(&m->ram, &m->next);
+}
+
+static void live_end(struct machine *m)
+{
+	if (m->config.way == MACHINE_LIVE)
+		stores_end(&m->stores);
+}
+
+void machine_round(struct machine *m)
+{
+	uint64_t devices[MACHINE_RAM >> 18], processors[MACHINE_RAM >> 18];
+	unsigned int i;
+
+	assert_int_equal(viommu_domain_dirty_read(viommu_board_domain(m->board), 0, MACHINE_RAM,
+						  VIOMMU_DIRTY_CLEAR, devices),
+			 0);
+	stores_take(&m->stores, processors);
+	m->pages_copied[0] = m->pages_copied[1] = 0;
+	for (i = 0; i < MACHINE_RAM >> 12; i++) {
+		unsigned int by_device = devices[i / 64] >> i % 64 & 1;
+
+		if (!by_device && !(processors[i / 64] >> i % 64 & 1))
+			continue;
+		memcpy(m->next.host + i * 4096ull, m->ram.host + i * 4096ull, 4096);
+		m->pages_copied[0]++;
+		m->pages_copied[1] += by_device;
+	}
+	m->next.used = m->ram.used;
+}
+
+/* Nobody wrote to where the guest was before. */
+static void old_free(struct machine *m)
+{
+	if (m->old.fd < 0)
+		return;
+	assert_true(tables_spoilt(&m->old));
+	tables_free(&m->old);
+}
+
+/* The board is paused, and saved: the memory as it is by now is where the next one finds it. */
+static void ram_moves(struct machine *m)
+{
+	if (m->config.way == MACHINE_SAME)
+		return;
+	old_free(m);
+	if (m->config.way == MACHINE_LIVE) {
+		machine_round(m);
+		live_end(m);
+	} else {
+		tables_copy(&m->ram, &m->next);
+	}
+	m->old = m->ram;
+	m->ram = m->next;
+	m->next.fd = -1;
+	tables_spoil(&m->old);
+}
+
 void machine_open(struct machine *m, const struct machine_config *config)
 {
 	memset(m, 0, sizeof(*m));
+	m->old.fd = m->next.fd = -1;
 	if (config)
 		m->config = *config;
+	if (m->config.way == MACHINE_LIVE)
+		m->config.board.domain_flags |= VIOMMU_DOMAIN_DIRTY;
 	tables_init(&m->ram, 0, MACHINE_RAM);
 	tables_page(&m->ram); /* nothing at 0 */
 	machine_board_new(m);
-	listen(m);
+	live_begin(m);
+	machine_listen(m);
 }
 
 void machine_close(struct machine *m)
 {
+	live_end(m);
 	machine_board_free(m);
+	old_free(m);
+	tables_free(&m->next);
 	tables_free(&m->ram);
 }
 
@@ -116,15 +200,25 @@ void *machine_saves(struct machine *m, size_t *bytes)
 	char why[128];
 	void *state;
 
+	if (m->config.way == MACHINE_LIVE)
+		machine_round(m);
 	assert_int_equal(viommu_board_pause(m->board, why, sizeof(why)), 0);
 	assert_int_equal(viommu_board_save(m->board, &state, bytes), 0);
 	return state;
 }
 
-int machine_loads(struct machine *m, const void *state, size_t bytes, char *why, size_t why_size)
+/* The memory goes first: what the old board still does must not need it. */
+void machine_fresh(struct machine *m)
 {
+	ram_moves(m);
 	machine_board_free(m);
 	machine_board_new(m);
+	live_begin(m);
+}
+
+int machine_loads(struct machine *m, const void *state, size_t bytes, char *why, size_t why_size)
+{
+	machine_fresh(m);
 	return viommu_board_load(m->board, state, bytes, why, why_size);
 }
 
@@ -136,7 +230,7 @@ void machine_move(struct machine *m)
 
 	if (machine_loads(m, state, bytes, why, sizeof(why)))
 		fail_msg("refused: %s", why);
-	listen(m);
+	machine_listen(m);
 	viommu_board_resume(m->board);
 	viommu_state_free(state);
 	m->moves++;

@@ -11,6 +11,7 @@
 #include <viommu/dsa_spec.h>
 #include <viommu/state.h>
 
+#include "board/stores.h"
 #include "lib/tables.h"
 #include "lib/test.h"
 
@@ -23,11 +24,37 @@
 #define MACHINE_BAR   0xfebd0000u
 #define MACHINE_LATE  2u /* accelerators that can be plugged in */
 
+/*
+ * What memory the next board finds. In the first two ways what it was before is spoilt, so what of
+ * the old place is still used is found, and so is what the copy does not have.
+ */
+enum machine_way {
+	MACHINE_COPIED, /* a fresh VM's: copied while the guest stands still */
+	MACHINE_LIVE,   /* a fresh VM's: copied in rounds while it runs, by what the logs name */
+	MACHINE_SAME,   /* the same: another process takes over */
+};
+
 struct machine_config {
 	struct viommu_board_config board; /* sizes are set */
 	struct viommu_dsa_config dsa;
 	unsigned int ports; /* root ports, of 00:02.0, 00:03.0, 00:06.0 */
+	enum machine_way way;
 };
+
+/* A test in each way; machine_way() says which one it is. */
+#define machine_test_each(f)                                                    \
+	{ #f ", memory copied", f, NULL, NULL, &machine_ways[MACHINE_COPIED] }, \
+		{ #f ", live", f, NULL, NULL, &machine_ways[MACHINE_LIVE] },    \
+	{                                                                       \
+#f ", same memory", f, NULL, NULL, &machine_ways[MACHINE_SAME]  \
+	}
+
+extern enum machine_way machine_ways[3];
+
+static inline enum machine_way machine_way(void *const *state)
+{
+	return *(const enum machine_way *)*state;
+}
 
 struct machine {
 	struct machine_config config;
@@ -45,6 +72,9 @@ struct machine {
 	} plugged[MACHINE_LATE];
 	/* Of the guest, whatever board is under it. */
 	struct tables ram;
+	struct tables old;    /* where it was before, spoilt; no fd: nowhere */
+	struct tables next;   /* live: the copy so far */
+	struct stores stores; /* live: what processors write */
 	struct tables_stage fs;
 	uint64_t first; /* guest physical address of MACHINE_VA */
 	uint64_t root, queue, pages, status;
@@ -52,6 +82,8 @@ struct machine {
 	unsigned int messages[256]; /* of the unit, by data */
 	unsigned int interrupts[16];
 	unsigned int moves;
+	/* live: in the last round; of them, named by the devices' log */
+	unsigned int pages_copied[2];
 	uint64_t placed;
 };
 
@@ -60,13 +92,18 @@ void machine_open(struct machine *m, const struct machine_config *config);
 void machine_start(struct machine *m);
 void machine_close(struct machine *m);
 
-/* A board with the same devices over the same memory, and nothing else. */
+/* A board with the same devices over the memory that there is, and nothing else. */
 void machine_board_new(struct machine *m);
 void machine_board_free(struct machine *m);
-/* Pause, save, and the guest goes on with another board. */
+/* Pause, save, and the guest goes on with another board, over memory as the configuration says. */
 void machine_move(struct machine *m);
-/* The same in two parts. machine_loads() returns as viommu_board_load(), and resumes nothing. */
+/* Live: a round of copying, as machine_move() makes two. */
+void machine_round(struct machine *m);
+/* Messages and interrupts of the board that there is are counted. */
+void machine_listen(struct machine *m);
+/* The same in parts. machine_loads() returns as viommu_board_load(), and resumes nothing. */
 void *machine_saves(struct machine *m, size_t *bytes);
+void machine_fresh(struct machine *m);
 int machine_loads(struct machine *m, const void *state, size_t bytes, char *why, size_t why_size);
 /* The n-th late one behind a port, as a driver leaves it; and away. */
 void machine_plug(struct machine *m, unsigned int n, uint16_t port);

@@ -35,9 +35,11 @@ static unsigned int status(struct machine *m)
 	return machine_ptr(m, RECORD)[0];
 }
 
-static void open(struct machine *m)
+static void open(struct machine *m, void *const *state)
 {
-	machine_open(m, NULL);
+	const struct machine_config config = { .way = machine_way(state) };
+
+	machine_open(m, &config);
 	machine_start(m);
 	dsa_enable(m, MACHINE_GP);
 }
@@ -50,8 +52,7 @@ static void registers_are_what_they_were(void **state)
 	struct machine m;
 	unsigned int i;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	for (i = 0; i < VIOMMU_GUEST_REGISTERS / 8; i++)
 		before[i] = unit_rd(&m, 8 * i, 8);
 	assert_int_equal(m.placed, MACHINE_BAR);
@@ -68,8 +69,7 @@ static void the_root_table_that_was_latched_counts(void **state)
 {
 	struct machine m;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	/* Another one is named, and not yet set. */
 	unit_wr(&m, VTD_REG_RTADDR, 8, 0x123000);
 	machine_move(&m);
@@ -87,12 +87,11 @@ static void the_root_table_that_was_latched_counts(void **state)
 /* The state is saved between a descriptor and its wait, and in the middle of one. */
 static void the_queue_goes_on_where_it_stopped(void **state)
 {
-	struct machine_config config = { .board.guest.burst = 1 };
+	struct machine_config config = { .way = machine_way(state), .board.guest.burst = 1 };
 	struct viommu_guest_stats s = { .size = sizeof(s) };
 	unsigned int steps = 0, pasid;
 	struct machine m;
 
-	(void)state;
 	machine_open(&m, &config);
 	machine_start(&m);
 	/* Shadows for the scan to go over. */
@@ -135,8 +134,7 @@ static void a_queue_error_and_its_message_wait(void **state)
 {
 	struct machine m;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	unit_wr(&m, VTD_REG_FECTL, 4, VTD_MASK(VTD_EVCTL_IM));
 	unit_queue(&m, 0xf, 0); /* no such type */
 	unit_flush(&m);
@@ -169,8 +167,7 @@ static void fault_records_go_on_in_their_order(void **state)
 	unsigned int frcd, n, i;
 	struct machine m;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	frcd = 16 * (unsigned int)VTD_FIELD(unit_rd(&m, VTD_REG_CAP, 8), VTD_CAP_FRO);
 	n = (unsigned int)VTD_FIELD(unit_rd(&m, VTD_REG_CAP, 8), VTD_CAP_NFR) + 1;
 	assert_true(n > 1);
@@ -199,13 +196,13 @@ static uint32_t vcmd(struct machine *m, uint64_t command)
 
 static void pasids_that_the_guest_was_given_stay_its(void **state)
 {
-	struct machine_config config = { .board.guest.flags = VIOMMU_GUEST_VCMD | VIOMMU_GUEST_CM,
+	struct machine_config config = { .way = machine_way(state),
+					 .board.guest.flags = VIOMMU_GUEST_VCMD | VIOMMU_GUEST_CM,
 					 .board.pasid_min = 5,
 					 .board.pasid_max = 8 };
 	struct machine m;
 	uint64_t v = 1;
 
-	(void)state;
 	machine_open(&m, &config);
 	machine_start(&m);
 	assert_int_equal(vcmd(&m, VTD_VCMD_CODE_ALLOC), 5);
@@ -235,14 +232,14 @@ static void pasids_that_the_guest_was_given_stay_its(void **state)
 
 static void host_pasids_stay_what_they_were(void **state)
 {
-	struct machine_config config = { .board.guest.flags = VIOMMU_GUEST_HOST_PASIDS,
+	struct machine_config config = { .way = machine_way(state),
+					 .board.guest.flags = VIOMMU_GUEST_HOST_PASIDS,
 					 .board.pasid_min = 0x80000,
 					 .board.pasid_max = 0x80001 };
 	struct desc d = desc(DSA_OP_FILL, 0, 0x5a5a5a5a5a5a5a5a, DST, 64);
 	uint32_t other, hp;
 	struct machine m;
 
-	(void)state;
 	machine_open(&m, &config);
 	machine_start(&m);
 	/* Not in the order in which it would be given again. */
@@ -274,12 +271,12 @@ static void host_pasids_stay_what_they_were(void **state)
 
 static void interrupt_remapping_is_as_it_was_latched(void **state)
 {
-	struct machine_config config = { .board.guest.flags = VIOMMU_GUEST_INTREMAP };
+	struct machine_config config = { .way = machine_way(state),
+					 .board.guest.flags = VIOMMU_GUEST_INTREMAP };
 	struct viommu_guest_interrupt irq;
 	uint64_t table, *irte;
 	struct machine m;
 
-	(void)state;
 	machine_open(&m, &config);
 	machine_start(&m);
 	table = tables_page(&m.ram);
@@ -352,8 +349,7 @@ static void a_vector_that_is_masked_stays_pending(void **state)
 	struct machine m;
 	uint64_t v;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	d.w[4] |= (uint64_t)1 << 32; /* interrupt handle 1 */
 	dsa_wr(&m, 0x800 + 8, MACHINE_GP << 12 | 1u << 3);
 	dsa_wr(&m, 0x2000 + 16 + 12, 1);
@@ -376,8 +372,7 @@ static void a_store_that_came_half_is_completed(void **state)
 	struct machine m;
 	unsigned int cut;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	for (cut = 1; cut < 8; cut++) {
 		struct desc d = desc(DSA_OP_FILL, 0, 0x0101010101010101ull * cut, DST, 64);
 		unsigned int i;
@@ -398,8 +393,7 @@ static void descriptors_that_wait_run_in_their_order(void **state)
 	struct machine m;
 	unsigned int i;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	for (i = 0; i < 16; i++) {
 		struct desc d =
 			desc(DSA_OP_FILL, 0, 0x0101010101010101ull * (i + 1), DST + 8 * i, 256);
@@ -453,8 +447,7 @@ static void a_job_that_waits_for_its_page_goes_on_elsewhere(void **state)
 	struct worker w;
 	struct machine m;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	memset(machine_ptr(&m, SRC), 0xa5, 5 * 4096);
 	machine_hide(&m, SRC + 2 * 4096);
 	submit(&m, &d);
@@ -490,11 +483,10 @@ static void an_answer_that_comes_before_the_job_is_back_counts(void **state)
 	struct machine m;
 	unsigned int i;
 
-	(void)state;
 	for (i = 0; i < 3; i++) {
 		struct desc d = desc(DSA_OP_MOVE, DSA_FLAG_BOF, SRC, DST, 4096);
 
-		open(&m);
+		open(&m, state);
 		machine_hide(&m, SRC);
 		submit(&m, &d);
 		begin(&w, &m);
@@ -519,8 +511,7 @@ static void a_command_waits_for_the_job_wherever_it_is(void **state)
 	struct worker w;
 	struct machine m;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	machine_hide(&m, DST);
 	submit(&m, &d);
 	begin(&w, &m);
@@ -543,8 +534,7 @@ static void a_suspended_job_can_be_aborted(void **state)
 	struct worker w;
 	struct machine m;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	machine_hide(&m, DST);
 	submit(&m, &d);
 	begin(&w, &m);
@@ -562,13 +552,63 @@ static void a_suspended_job_can_be_aborted(void **state)
 	machine_close(&m);
 }
 
+/*
+ * Rounds while the worker writes: what the log names is all that is copied, and the last round, for
+ * which the guest stands still, is a short one.
+ */
+static void what_devices_write_while_it_is_copied_arrives(void **state)
+{
+	const struct machine_config config = { .way = MACHINE_LIVE };
+	const uint64_t hidden = DST + 15 * 16 * 4096;
+	unsigned int i, named = 0;
+	struct machine m;
+	struct worker w;
+
+	(void)state;
+	machine_open(&m, &config);
+	machine_start(&m);
+	dsa_enable(&m, MACHINE_GP);
+	machine_hide(&m, hidden);
+	for (i = 0; i < 16; i++) {
+		struct desc d = desc(DSA_OP_FILL, DSA_FLAG_BOF, 0x0101010101010101ull * (i + 1),
+				     DST + i * 16 * 4096, 16 * 4096);
+
+		d.w[1] = RECORD + 64 * i;
+		submit(&m, &d);
+	}
+	machine_round(&m);
+	begin(&w, &m);
+	while (!unit_rd(&m, VTD_REG_PQT, 8)) {
+		machine_round(&m);
+		named += m.pages_copied[1];
+	}
+	machine_round(&m);
+	named += m.pages_copied[1];
+	assert_true(named >= 15 * 16 + 2); /* records, and the request */
+	assert_int_equal(viommu_board_pause(m.board, NULL, 0), 0);
+	pthread_join(w.thread, NULL);
+	machine_move(&m);
+	assert_in_range(m.pages_copied[0], 0, 16);
+	assert_int_equal(m.messages[0x42], 1);
+	machine_show(&m, hidden);
+	unit_respond(&m, machine_ram(&m, m.pages), VTD_PGRP_SUCCESS);
+	assert_int_equal(dsa_steps(&m), 1);
+	for (i = 0; i < 16; i++) {
+		const uint8_t *p = machine_ptr(&m, DST + i * 16 * 4096);
+
+		assert_int_equal(machine_ptr(&m, RECORD + 64 * i)[0], DSA_ST_SUCCESS);
+		assert_int_equal(p[0], i + 1);
+		assert_memory_equal(p, p + 1, 16 * 4096 - 1);
+	}
+	machine_close(&m);
+}
+
 /* It is enabled when the handle is not looked at any more: that must hold nobody here. */
 static void an_occupancy_interrupt_with_no_vector_moves_along(void **state)
 {
 	struct machine m;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	assert_int_equal(dsa_cmd(&m, DSA_CMD_DISABLE_WQ, 1), 0);
 	dsa_wr(&m, 0x510, 0xffff);
 	assert_int_equal(dsa_cmd(&m, DSA_CMD_ENABLE_WQ, 0), 0);
@@ -588,8 +628,7 @@ static void an_entry_made_wrong_without_a_flush_moves_along(void **state)
 	struct machine m;
 	uint64_t *pe;
 
-	(void)state;
-	open(&m);
+	open(&m, state);
 	submit(&m, &d);
 	assert_int_equal(dsa_steps(&m), 1);
 	assert_int_equal(status(&m), DSA_ST_SUCCESS);
@@ -606,23 +645,24 @@ static void an_entry_made_wrong_without_a_flush_moves_along(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(registers_are_what_they_were),
-	cmocka_unit_test(the_root_table_that_was_latched_counts),
-	cmocka_unit_test(the_queue_goes_on_where_it_stopped),
-	cmocka_unit_test(a_queue_error_and_its_message_wait),
-	cmocka_unit_test(fault_records_go_on_in_their_order),
-	cmocka_unit_test(pasids_that_the_guest_was_given_stay_its),
-	cmocka_unit_test(host_pasids_stay_what_they_were),
-	cmocka_unit_test(interrupt_remapping_is_as_it_was_latched),
+	machine_test_each(registers_are_what_they_were),
+	machine_test_each(the_root_table_that_was_latched_counts),
+	machine_test_each(the_queue_goes_on_where_it_stopped),
+	machine_test_each(a_queue_error_and_its_message_wait),
+	machine_test_each(fault_records_go_on_in_their_order),
+	machine_test_each(pasids_that_the_guest_was_given_stay_its),
+	machine_test_each(host_pasids_stay_what_they_were),
+	machine_test_each(interrupt_remapping_is_as_it_was_latched),
 	cmocka_unit_test(what_the_unit_writes_is_dirty),
-	cmocka_unit_test(a_vector_that_is_masked_stays_pending),
-	cmocka_unit_test(a_store_that_came_half_is_completed),
-	cmocka_unit_test(descriptors_that_wait_run_in_their_order),
-	cmocka_unit_test(a_job_that_waits_for_its_page_goes_on_elsewhere),
-	cmocka_unit_test(an_answer_that_comes_before_the_job_is_back_counts),
-	cmocka_unit_test(a_command_waits_for_the_job_wherever_it_is),
-	cmocka_unit_test(a_suspended_job_can_be_aborted),
-	cmocka_unit_test(an_occupancy_interrupt_with_no_vector_moves_along),
-	cmocka_unit_test(an_entry_made_wrong_without_a_flush_moves_along),
+	machine_test_each(a_vector_that_is_masked_stays_pending),
+	machine_test_each(a_store_that_came_half_is_completed),
+	machine_test_each(descriptors_that_wait_run_in_their_order),
+	machine_test_each(a_job_that_waits_for_its_page_goes_on_elsewhere),
+	machine_test_each(an_answer_that_comes_before_the_job_is_back_counts),
+	machine_test_each(a_command_waits_for_the_job_wherever_it_is),
+	machine_test_each(a_suspended_job_can_be_aborted),
+	cmocka_unit_test(what_devices_write_while_it_is_copied_arrives),
+	machine_test_each(an_occupancy_interrupt_with_no_vector_moves_along),
+	machine_test_each(an_entry_made_wrong_without_a_flush_moves_along),
 };
 TEST_MAIN(tests)

@@ -56,6 +56,29 @@ void tables_reset(struct tables *t)
 	t->used = 0;
 }
 
+void tables_copy(const struct tables *t, struct tables *copy)
+{
+	tables_init(copy, t->gpa, t->bytes);
+	memcpy(copy->host, t->host, t->used);
+	copy->used = t->used;
+}
+
+#define SPOILT 0xdb
+
+void tables_spoil(struct tables *t)
+{
+	if (mprotect(t->host, t->bytes, PROT_READ | PROT_WRITE))
+		die("memory cannot be written");
+	memset(t->host, SPOILT, t->used);
+	if (mprotect(t->host, t->bytes, PROT_READ))
+		die("memory cannot be closed");
+}
+
+bool tables_spoilt(const struct tables *t)
+{
+	return t->host[0] == SPOILT && !memcmp(t->host, t->host + 1, t->used - 1);
+}
+
 uint64_t tables_page(struct tables *t)
 {
 	uint64_t phys = t->gpa + t->used;

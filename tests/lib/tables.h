@@ -54,6 +54,16 @@ void tables_free(struct tables *t);
 void tables_reset(struct tables *t);
 
 /*
+ * A VM's memory moves, as much as was given out. *copy is another memfd with the same bytes. What
+ * it was copied from can be spoilt: filled with what is no table, no address and no data, and this
+ * process writes to it no more. tables_spoilt() says if it still is all that: a device that writes
+ * to it is found.
+ */
+void tables_copy(const struct tables *t, struct tables *copy);
+void tables_spoil(struct tables *t);
+bool tables_spoilt(const struct tables *t);
+
+/*
  * A zeroed page: its physical address. Aborts when the arena is full (tables_left first, or more).
  */
 uint64_t tables_page(struct tables *t);
