@@ -42,12 +42,14 @@ struct machine_config {
 };
 
 /* A test in each way; machine_way() says which one it is. */
-#define machine_test_each(f)                                                    \
-	{ #f ", memory copied", f, NULL, NULL, &machine_ways[MACHINE_COPIED] }, \
-		{ #f ", live", f, NULL, NULL, &machine_ways[MACHINE_LIVE] },    \
-	{                                                                       \
-#f ", same memory", f, NULL, NULL, &machine_ways[MACHINE_SAME]  \
+#define machine_test_way(f, how, way)                                                     \
+	{                                                                                 \
+		.name = #f ", " how, .test_func = f, .initial_state = &machine_ways[way], \
 	}
+#define machine_test_each(f)                                  \
+	machine_test_way(f, "memory copied", MACHINE_COPIED), \
+		machine_test_way(f, "live", MACHINE_LIVE),    \
+		machine_test_way(f, "same memory", MACHINE_SAME)
 
 extern enum machine_way machine_ways[3];
 

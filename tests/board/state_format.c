@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A saved state as bytes: cut, flipped, of another version, for another machine, or well-formed and
- * a lie. What is refused says why and leaves the board as it was made.
+ * a lie. What is refused says why and leaves the board as it was made, the guest's memory as it
+ * was, and no word to anybody who listens.
  */
 #include "board/machine.h"
 
@@ -19,6 +20,7 @@ struct saved {
 	uint8_t *bytes;
 	size_t n;
 	char why[160];
+	uint8_t *ram; /* the guest's memory before a load; NULL: nobody has looked */
 };
 
 static void *work(void *arg)
@@ -27,7 +29,30 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* What a board that is paused has to say, and a new board to say it to. */
+/* A load begins: nothing was said, and the memory is as it is. */
+static void before_load(struct saved *s)
+{
+	struct machine *m = &s->m;
+
+	memset(m->messages, 0, sizeof(m->messages));
+	memset(m->interrupts, 0, sizeof(m->interrupts));
+	m->placed = 0;
+	if (s->ram)
+		return;
+	s->ram = malloc(MACHINE_RAM);
+	assert_non_null(s->ram);
+	memcpy(s->ram, m->ram.host, MACHINE_RAM);
+}
+
+/* The guest goes on, and writes. */
+static void goes_on(struct saved *s)
+{
+	free(s->ram);
+	s->ram = NULL;
+	viommu_board_resume(s->m.board);
+}
+
+/* What a board that is paused has to say, and a new board to say it to, to which all listen. */
 static void keep(struct saved *s)
 {
 	void *state;
@@ -37,8 +62,8 @@ static void keep(struct saved *s)
 	assert_non_null(s->bytes);
 	memcpy(s->bytes, state, s->n);
 	viommu_state_free(state);
-	machine_board_free(&s->m);
-	machine_board_new(&s->m);
+	machine_fresh(&s->m);
+	machine_listen(&s->m);
 }
 
 static void save(struct saved *s, uint32_t flags)
@@ -53,6 +78,13 @@ static void save(struct saved *s, uint32_t flags)
 	machine_open(m, &config);
 	machine_start(m);
 	dsa_enable(m, MACHINE_GP);
+	/* Who would speak if it could: an interrupt of a command, and a fault. */
+	dsa_wr(m, 0x2000 + 12, 1);
+	assert_int_equal(dsa_cmd(m, DSA_CMD_DRAIN_ALL, 1u << 31), 0);
+	unit_wr(m, VTD_REG_FECTL, 4, VTD_MASK(VTD_EVCTL_IM));
+	assert_int_equal(viommu_dma_write(m->dma, viommu_pci_device(m->pci), MACHINE_GP, 0x1000, w,
+					  8, VIOMMU_DMA_NO_PRI, NULL),
+			 VIOMMU_FAULTED);
 	/* A batch whose second descriptor waits for a page. */
 	list = (uint64_t *)machine_ptr(m, MACHINE_VA + 0x1000);
 	list[0] = (uint64_t)(DSA_OP_NOOP << 24) << 32;
@@ -80,13 +112,37 @@ static void save(struct saved *s, uint32_t flags)
 	keep(s);
 }
 
+/* As far as memory was given out; the rest is looked at last. */
+static void memory_is_as_it_was(struct saved *s, uint64_t bytes)
+{
+	assert_non_null(s->ram);
+	assert_false(memcmp(s->m.ram.host, s->ram, bytes));
+}
+
 static void close_saved(struct saved *s)
 {
+	if (s->ram)
+		memory_is_as_it_was(s, MACHINE_RAM);
+	free(s->ram);
 	free(s->bytes);
 	machine_close(&s->m);
 }
 
-/* The board is as it was made. */
+/* Nobody heard of it: no message of the unit, no interrupt, no place of registers. */
+static void untouched(struct saved *s)
+{
+	struct machine *m = &s->m;
+	unsigned int i;
+
+	for (i = 0; i < 256; i++)
+		assert_int_equal(m->messages[i], 0);
+	for (i = 0; i < 16; i++)
+		assert_int_equal(m->interrupts[i], 0);
+	assert_int_equal(m->placed, 0);
+	memory_is_as_it_was(s, m->ram.used);
+}
+
+/* The guest's memory is as it was, and the board as it was made. */
 static void fresh(struct saved *s)
 {
 	struct viommu_guest_stats st = { .size = sizeof(st) };
@@ -108,14 +164,23 @@ static void fresh(struct saved *s)
 		assert_int_equal(dsa_rd(m, i), i == 0x80 ? 96 : i == 0xb0 ? 0x1ffe : 0);
 	assert_int_equal(dsa_rd(m, 0x500), 0);
 	assert_int_equal(dsa_steps(m), 0);
+	assert_int_equal(viommu_pci_run(m->unit, NULL), 0);
+	untouched(s);
 }
 
 static int load(struct saved *s)
 {
-	int ret = viommu_board_load(s->m.board, s->bytes, s->n, s->why, sizeof(s->why));
+	int ret;
 
-	if (ret)
+	before_load(s);
+	ret = viommu_board_load(s->m.board, s->bytes, s->n, s->why, sizeof(s->why));
+	if (ret) {
 		fresh(s);
+	} else {
+		/* Of one that is taken nobody hears before the resume, but where registers are. */
+		s->m.placed = 0;
+		untouched(s);
+	}
 	assert_int_equal(!ret, !s->why[0]);
 	return ret;
 }
@@ -165,12 +230,54 @@ static void the_state_as_it_is_is_taken(void **state)
 	assert_true(viommu_pci_pausing(s.m.pci));
 	/* Twice is once: it is reset first. */
 	assert_int_equal(load(&s), 0);
-	viommu_board_resume(s.m.board);
+	goes_on(&s);
 	machine_show(&s.m, MACHINE_VA + 0x12000);
 	unit_respond(&s.m, machine_ram(&s.m, s.m.pages), VTD_PGRP_SUCCESS);
 	assert_int_equal(dsa_steps(&s.m), 2);
 	assert_int_equal(dsa_rd(&s.m, 0xa8), 0);
 	assert_int_equal(machine_ptr(&s.m, MACHINE_VA + 0x12fff)[0], 0x11);
+	close_saved(&s);
+}
+
+/* They speak when the guest lets them, after the resume, and not before. */
+static void what_is_pending_is_said_after_the_load(void **state)
+{
+	struct saved s = { 0 };
+	struct machine *m = &s.m;
+
+	(void)state;
+	save(&s, 0);
+	assert_int_equal(load(&s), 0);
+	goes_on(&s);
+	assert_int_equal(m->messages[0x41] | m->interrupts[0], 0);
+	dsa_wr(m, 0x2000 + 12, 0);
+	assert_int_equal(m->interrupts[0], 1);
+	unit_wr(m, VTD_REG_FECTL, 4, 0);
+	assert_int_equal(m->messages[0x41], 1);
+	close_saved(&s);
+}
+
+/* What ran there ends, and its guest, whose memory it is, gets nothing any more. */
+static void a_guest_that_runs_is_reset_by_a_load_that_is_refused(void **state)
+{
+	struct saved s = { 0 };
+	unsigned int late;
+	uint8_t *last;
+
+	(void)state;
+	save(&s, VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_INTREMAP);
+	last = section(&s, "MODL", 0) + 16;
+	for (late = 0; late < 2; late++) {
+		assert_int_equal(load(&s), 0);
+		goes_on(&s);
+		assert_int_equal(viommu_device_open_requests(viommu_pci_device(s.m.pci)), 1);
+		*last ^= 2;
+		if (late)
+			seal(&s);
+		assert_int_equal(load(&s), -EINVAL);
+		*last ^= 2;
+		seal(&s);
+	}
 	close_saved(&s);
 }
 
@@ -259,7 +366,7 @@ static void what_was_flipped_and_sealed_does_no_harm(void **state)
 			refused++;
 		} else {
 			taken++;
-			viommu_board_resume(s.m.board);
+			goes_on(&s);
 			viommu_device_abort_requests(viommu_pci_device(s.m.pci), VIOMMU_ALL_PASIDS,
 						     VIOMMU_RESPONSE_INVALID);
 			unit_flush(&s.m);
@@ -416,8 +523,11 @@ static void another_machine_is_refused_by_what_differs(void **state)
 		machine_board_free(&s.m);
 		s.m.config = row[i].config;
 		machine_board_new(&s.m);
+		machine_listen(&s.m);
+		before_load(&s);
 		assert_int_equal(viommu_board_load(s.m.board, s.bytes, s.n, s.why, sizeof(s.why)),
 				 -EINVAL);
+		untouched(&s);
 		if (strncmp(s.why, row[i].why, strlen(row[i].why)))
 			fail_msg("%s", s.why);
 	}
@@ -446,7 +556,7 @@ static void devices_and_memory_have_to_be_there(void **state)
 	assert_int_equal(load(&s), 0);
 	assert_int_equal(viommu_dsa_new(NULL, &other), 0);
 	assert_int_equal(viommu_board_add(s.m.board, viommu_dsa_pci(other), 0x30), 0);
-	viommu_board_resume(s.m.board);
+	goes_on(&s);
 	assert_int_equal(load(&s), -EINVAL);
 	assert_string_equal(s.why, "saved with 1 devices, has more");
 	assert_int_equal(viommu_board_remove(s.m.board, s.m.pci), 0);
@@ -455,6 +565,7 @@ static void devices_and_memory_have_to_be_there(void **state)
 	assert_int_equal(viommu_board_remove(s.m.board, viommu_dsa_pci(other)), 0);
 	assert_int_equal(viommu_board_load(s.m.board, s.bytes, s.n, s.why, sizeof(s.why)), -EINVAL);
 	assert_string_equal(s.why, "saved with 1 devices, has 0");
+	untouched(&s);
 	viommu_dsa_free(other);
 	close_saved(&s);
 }
@@ -617,6 +728,53 @@ static void nothing_is_left_in_a_queue_that_is_disabled(void **state)
 	close_saved(&s);
 }
 
+/* No engine is busy, so it is only the queue that cannot be. */
+static void nothing_waits_in_a_queue_that_is_disabled(void **state)
+{
+	const uint64_t w[8] = { (uint64_t)(DSA_OP_NOOP << 24 | DSA_FLAG_CRAV | DSA_FLAG_RCR) << 32,
+				RECORD };
+	struct saved s = { 0 };
+
+	(void)state;
+	machine_open(&s.m, NULL);
+	machine_start(&s.m);
+	dsa_enable(&s.m, MACHINE_GP);
+	dsa_store(&s.m, 0, w, 64);
+	assert_int_equal(viommu_board_pause(s.m.board, NULL, 0), 0);
+	keep(&s);
+	lie(&s, "MODL", 0, MODEL_IMAGE + 0x51b, 0x20, 1);
+	assert_string_equal(s.why, "00:05.0: queue 0 cannot be so in this state");
+	assert_int_equal(load(&s), 0);
+	goes_on(&s);
+	assert_int_equal(dsa_steps(&s.m), 1);
+	close_saved(&s);
+}
+
+/*
+ * It would end in the load, and its interrupt would come before the resume, or of a refused load.
+ */
+static void a_command_that_waits_for_nothing_is_refused(void **state)
+{
+	struct saved s = { 0 };
+	uint8_t *model, *table;
+
+	(void)state;
+	save(&s, 0);
+	/* Vector 0 is free to go. */
+	table = section(&s, "FUNC", 1) + 16 + 79 + 4096 + 2;
+	table[12] = 0;
+	table[9 * 16] = 0;
+	seal(&s);
+	assert_int_equal(load(&s), 0);
+	model = section(&s, "MODL", 0);
+	model[MODEL_AFTER + 21] = 1;
+	memset(model + MODEL_AFTER + 22, 0, 8);
+	insert(&s, s.n - 4, "MORE", 0);
+	assert_int_equal(load(&s), -EINVAL);
+	assert_string_equal(s.why, "00:05.0: no command with code 3 can be in progress");
+	close_saved(&s);
+}
+
 /* A descriptor that goes on is done once, whatever it is. */
 static void a_descriptor_that_cannot_be_in_the_middle_holds_nothing(void **state)
 {
@@ -632,7 +790,7 @@ static void a_descriptor_that_cannot_be_in_the_middle_holds_nothing(void **state
 	scan[10] = VTD_IQ_TYPE_IEC;
 	seal(&s);
 	assert_int_equal(load(&s), 0);
-	viommu_board_resume(m->board);
+	goes_on(&s);
 	*machine_ram(m, m->status) = 0;
 	unit_queue(m, VTD_IQ_TYPE_IEC, 0);
 	unit_queue(m,
@@ -696,11 +854,12 @@ static void every_allocation_of_a_load_may_fail_once(void **state)
 	save(&s, VIOMMU_GUEST_HOST_PASIDS | VIOMMU_GUEST_INTREMAP);
 	/* Tables of the host that stay once they are made. */
 	assert_int_equal(load(&s), 0);
-	viommu_board_resume(s.m.board);
+	goes_on(&s);
 	viommu_pci_reset(s.m.pci);
 	viommu_pci_reset(s.m.unit);
 	live = viommu__alloc_live();
 	for (n = 1;; n++) {
+		before_load(&s);
 		viommu__alloc_fail_nth(n);
 		ret = viommu_board_load(s.m.board, s.bytes, s.n, s.why, sizeof(s.why));
 		done = !viommu__alloc_fail_done();
@@ -712,7 +871,7 @@ static void every_allocation_of_a_load_may_fail_once(void **state)
 			fresh(&s);
 			assert_int_equal(viommu__alloc_live(), live);
 		} else {
-			viommu_board_resume(s.m.board);
+			goes_on(&s);
 			viommu_pci_reset(s.m.pci);
 			viommu_pci_reset(s.m.unit);
 		}
@@ -752,6 +911,8 @@ static void every_allocation_of_a_save_may_fail_once(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(the_checksum_is_crc_32c),
 	cmocka_unit_test(the_state_as_it_is_is_taken),
+	cmocka_unit_test(what_is_pending_is_said_after_the_load),
+	cmocka_unit_test(a_guest_that_runs_is_reset_by_a_load_that_is_refused),
 	cmocka_unit_test(what_was_cut_is_refused),
 	cmocka_unit_test(what_was_flipped_is_refused),
 	cmocka_unit_test(what_was_flipped_and_sealed_does_no_harm),
@@ -765,6 +926,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(no_command_of_a_register_is_under_way),
 	cmocka_unit_test(what_no_accelerator_could_be_is_refused),
 	cmocka_unit_test(nothing_is_left_in_a_queue_that_is_disabled),
+	cmocka_unit_test(nothing_waits_in_a_queue_that_is_disabled),
+	cmocka_unit_test(a_command_that_waits_for_nothing_is_refused),
 	cmocka_unit_test(a_descriptor_that_cannot_be_in_the_middle_holds_nothing),
 	cmocka_unit_test(only_a_board_that_is_paused_is_saved),
 	cmocka_unit_test(a_model_that_cannot_save_keeps_the_board_running),

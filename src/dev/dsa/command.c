@@ -374,6 +374,9 @@ bool viommu__dsa_command_good(struct viommu_dsa *dsa)
 	if (c->code == DSA_CMD_ENABLE_DEVICE || c->code == DSA_CMD_ENABLE_WQ ||
 	    check_operand(dsa, c) != NO_ERROR)
 		return false;
+	/* It would have ended. To end it now would send its interrupt, and no load may do that. */
+	if (!pending(dsa, c))
+		return false;
 	/* It closed them, so nothing of them came later, and nothing is left when it ends. */
 	for (wqs = disables(c) ? queues_of(dsa, c) : 0; wqs; wqs &= wqs - 1)
 		if (dsa_wq_state(dsa, lowest_bit(wqs)) == DSA_STATE_ENABLED ||

@@ -488,8 +488,5 @@ void viommu__dsa_load(void *ctx, struct viommu_state_in *in)
 
 	dsa_lock(dsa);
 	load(dsa, in);
-	/* One that waits for nothing that there is has ended. */
-	if (!viommu_state_bad(in))
-		viommu__dsa_command_poll(dsa);
 	viommu__dsa_unlock(dsa);
 }
