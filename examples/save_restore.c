@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A VM's unit and accelerator saved, and restored on another board, with a descriptor that waits in
- * a queue; and which pages the accelerator wrote. The guest's part is played here, with translation
- * off: the device has guest physical addresses. docs/state.md goes through it.
+ * A VM that moves while its accelerator works: its memory is copied, what the accelerator writes
+ * meanwhile is copied again, then its unit and accelerator are saved, with a descriptor that waits
+ * in a queue, and a fresh VM goes on. The guest's part is played here, with translation off: the
+ * device has guest physical addresses. docs/state.md goes through it.
  *
  *	cc save_restore.c $(pkg-config --cflags --libs viommu)
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <viommu/viommu.h>
 
@@ -21,18 +23,18 @@
 	} while (0)
 
 #define PAGES 64u
+#define PAGE  4096u
 #define SID   0x0028u /* 00:05.0 */
 
-static uint64_t ram[PAGES * 512] __attribute__((aligned(4096)));
-
 struct vm {
+	uint8_t *ram; /* PAGES */
 	struct viommu_board *board;
 	struct viommu_dsa *dsa;
 	struct viommu_pci *pci;
 	struct viommu_dma *dma;
 };
 
-/* The same each time: configuration, devices, memory. */
+/* The same each time: configuration, devices, and where there is memory. */
 static void vm_new(struct vm *vm)
 {
 	const struct viommu_board_config config = {
@@ -45,7 +47,10 @@ static void vm_new(struct vm *vm)
 	MUST(viommu_dsa_new(NULL, &vm->dsa));
 	vm->pci = viommu_dsa_pci(vm->dsa);
 	MUST(viommu_board_add(vm->board, vm->pci, SID));
-	MUST(viommu_mem_add_ptr(viommu_board_mem(vm->board), 0, sizeof(ram), ram, 0));
+	vm->ram = aligned_alloc(PAGE, PAGES * PAGE);
+	MUST(!vm->ram);
+	memset(vm->ram, 0, PAGES * PAGE);
+	MUST(viommu_mem_add_ptr(viommu_board_mem(vm->board), 0, PAGES * PAGE, vm->ram, 0));
 	MUST(viommu_dma_new(viommu_board_host(vm->board), &vm->dma));
 }
 
@@ -54,6 +59,7 @@ static void vm_free(struct vm *vm)
 	viommu_dma_free(vm->dma);
 	viommu_board_free(vm->board);
 	viommu_dsa_free(vm->dsa);
+	free(vm->ram);
 }
 
 /* ---- The guest ---- */
@@ -78,12 +84,16 @@ static void guest_enables_the_queue(struct vm *vm)
 	store(vm, 0, 0xa0, 4, DSA_CMD_ENABLE_WQ << 20);
 }
 
-/* 5 pages from 10000h to 20000h, with a completion record at 1000h. */
-static void guest_submits_a_copy(struct vm *vm)
+/* 5 pages each time, and a completion record for each. */
+#define FROM      0x10000u
+#define TO(n)     (0x20000u + 0x10000u * (n))
+#define RECORD(n) (0x1000u + 64u * (n))
+
+static void guest_submits_a_copy(struct vm *vm, unsigned n)
 {
 	const uint64_t flags = DSA_FLAG_CRAV | DSA_FLAG_RCR;
 	const uint64_t w[8] = {
-		((uint64_t)DSA_OP_MOVE << 24 | flags) << 32, 0x1000, 0x10000, 0x20000, 5 * 4096,
+		((uint64_t)DSA_OP_MOVE << 24 | flags) << 32, RECORD(n), FROM, TO(n), 5 * PAGE,
 	};
 	unsigned i;
 
@@ -118,39 +128,53 @@ static void restore(struct vm *vm, const void *state, size_t bytes)
 	viommu_board_resume(vm->board);
 }
 
-static void show_dirty(struct viommu_domain *dom)
+/* What devices wrote since it was last asked for; what processors wrote, their hypervisor says. */
+static void copy_dirty(struct vm *old, struct vm *new)
 {
-	uint64_t bitmap[PAGES / 64];
+	struct viommu_domain *dom = viommu_board_domain(old->board);
+	uint64_t bitmap[PAGES / 64], i;
 
-	MUST(viommu_domain_dirty_read(dom, 0, sizeof(ram), VIOMMU_DIRTY_CLEAR, bitmap));
+	MUST(viommu_domain_dirty_read(dom, 0, PAGES * PAGE, VIOMMU_DIRTY_CLEAR, bitmap));
+	for (i = 0; i < PAGES; i++)
+		if (bitmap[i / 64] >> i % 64 & 1)
+			memcpy(new->ram + i *PAGE, old->ram + i * PAGE, PAGE);
 	printf("dirty pages: %016" PRIx64 "\n", bitmap[0]);
+}
+
+static void work(struct vm *vm, unsigned n)
+{
+	while (viommu_pci_run(vm->pci, vm->dma))
+		;
+	printf("status %u, copied: '%s'\n", vm->ram[RECORD(n)] & 0x3fu, (char *)vm->ram + TO(n));
 }
 
 int main(void)
 {
 	struct vm old, new;
-	struct viommu_domain *dom;
 	size_t bytes;
 	void *state;
 
 	vm_new(&old);
+	memcpy(old.ram + FROM, "from the guest", 15);
 	guest_enables_the_queue(&old);
-	guest_submits_a_copy(&old);
-	state = save(&old, &bytes);
-	vm_free(&old);
-	printf("a state of %zu bytes, with a descriptor that waits\n", bytes);
 
+	/* All of it once, while it runs; then what was written meanwhile. */
 	vm_new(&new);
-	dom = viommu_board_domain(new.board);
+	MUST(viommu_domain_dirty_start(viommu_board_domain(old.board), 12));
+	memcpy(new.ram, old.ram, PAGES * PAGE);
+	guest_submits_a_copy(&old, 0);
+	work(&old, 0);
+	copy_dirty(&old, &new);
+
+	/* It stands; what is left, and the devices. */
+	guest_submits_a_copy(&old, 1);
+	state = save(&old, &bytes);
+	printf("a state of %zu bytes, with a descriptor that waits\n", bytes);
+	copy_dirty(&old, &new);
+	vm_free(&old);
+
 	restore(&new, state, bytes);
-	MUST(viommu_domain_dirty_start(dom, 12));
-	show_dirty(dom);
-	while (viommu_pci_run(new.pci, new.dma))
-		;
-	printf("completion record: status %u\n", (unsigned)(ram[0x1000 / 8] & 0x3f));
-	show_dirty(dom);
-	show_dirty(dom);
-	viommu_domain_dirty_stop(dom);
+	work(&new, 1);
 
 	/* What was cut is refused, and leaves nothing. */
 	{

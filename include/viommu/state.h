@@ -13,7 +13,8 @@
  * Smallest correct use (error checks left out):
  *	viommu_board_pause(old, why, sizeof(why));
  *	viommu_board_save(old, &state, &bytes);
- *	... another process, or a later time; the same configuration, devices and memory ...
+ *	... another process, or a later time; the same configuration, devices and memory, or a
+ *	    copy of it as it is by now ...
  *	viommu_board_load(new, state, bytes, why, sizeof(why));
  *	viommu_board_resume(new);
  *	viommu_state_free(state);
@@ -23,7 +24,8 @@
  * adds the guest's memory, first. The numbers of buses behind ports are the state's. What does not
  * fit is refused with one line that says what: "00:05.0: saved with 9 MSI-X vectors, has 7". A
  * state that was cut, flipped or made up is refused as well, and a refused one leaves a board that
- * is as after viommu_board_new(), its functions as after viommu_pci_reset().
+ * is as after viommu_board_new(), its functions as after viommu_pci_reset(), the guest's memory as
+ * it was, and no interrupt sent.
  *
  * What is saved is the guest's: nothing of it is more trusted than what a guest writes.
  * docs/state.md has the format and its rules.
