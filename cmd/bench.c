@@ -41,6 +41,7 @@ static const struct group {
 	{ "P10", "page requests", bench_wakes },
 	{ "BIND", "bind and unbind", bench_bind },
 	{ "UNIT", "the unit that a guest programs, and a DSA device", bench_unit },
+	{ "STATE", "dirty pages, and a board that is saved and restored", bench_state },
 };
 
 uint64_t bench_now(void)

@@ -11,7 +11,9 @@
  *	bench_dma.c        P5, P6
  *	bench_host.c       P7, P9, bind and unbind
  *	bench_threads.c    P8, P10
- *	bench_unit.c       what a guest sees: binds by flush, queue descriptors, page requests, DSA
+ *	bench_guest.c      a scripted guest on a board with a DSA device, for the two below
+ *	bench_unit.c       what a guest sees: binds, queue descriptors, requests, interrupts, DSA
+ *	bench_state.c      dirty pages, and a board that is saved and restored
  *	bench_peer.c       P2
  *
  * Every figure is a ratio of two things measured alternately in this process: see bench_measure.c.
@@ -151,6 +153,7 @@ struct vm_config {
 	uint64_t table_bytes;  /* of these; 0 = 1/16 */
 	uint8_t ss_page_lg2;   /* largest second-stage page; 0 = 30 */
 	uint32_t device_flags; /* besides VIOMMU_DEVICE_PASID */
+	uint32_t domain_flags; /* VIOMMU_DOMAIN_* */
 	bool untouched;        /* leave data pages to be made by the first access */
 	struct viommu_host_ops ops;
 };
@@ -314,6 +317,7 @@ void bench_memory(struct bench *b);     /* P9 */
 void bench_wakes(struct bench *b);      /* P10 */
 void bench_bind(struct bench *b);       /* BIND */
 void bench_unit(struct bench *b);       /* UNIT, and P7 by the queue */
+void bench_state(struct bench *b);      /* STATE */
 
 /* ---- bench_peer.c ---- */
 

@@ -65,8 +65,11 @@ double vm_huge_share(const void *p)
 void vm_open(struct vm *vm, const struct vm_config *config)
 {
 	struct viommu_host_config hc = { .size = sizeof(hc), .ops = config->ops };
-	struct viommu_domain_config dc = { .size = sizeof(dc),
-					   .max_page_lg2 = config->ss_page_lg2 };
+	struct viommu_domain_config dc = {
+		.size = sizeof(dc),
+		.flags = config->domain_flags,
+		.max_page_lg2 = config->ss_page_lg2,
+	};
 	struct viommu_device_config vc = {
 		.size = sizeof(vc),
 		.sid = 0x28,
