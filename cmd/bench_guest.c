@@ -38,18 +38,19 @@ void unit_put(struct unit *u, uint64_t d0, uint64_t d1)
 void unit_put_pasid_cache(struct unit *u, uint32_t pasid)
 {
 	unit_put(u,
-	    VTD_VAL(VTD_IQ_PC_TYPE, VTD_IQ_TYPE_PC) | VTD_VAL(VTD_IQ_PC_G, VTD_IQ_PC_SELECTIVE) |
-		    VTD_VAL(VTD_IQ_PC_DID, DID) | VTD_VAL(VTD_IQ_PC_PASID, pasid),
-	    0);
+		 VTD_VAL(VTD_IQ_PC_TYPE, VTD_IQ_TYPE_PC) |
+			 VTD_VAL(VTD_IQ_PC_G, VTD_IQ_PC_SELECTIVE) | VTD_VAL(VTD_IQ_PC_DID, DID) |
+			 VTD_VAL(VTD_IQ_PC_PASID, pasid),
+		 0);
 }
 
 void unit_put_piotlb(struct unit *u, uint32_t pasid)
 {
 	unit_put(u,
-	    VTD_VAL(VTD_IQ_PIOTLB_TYPE, VTD_IQ_TYPE_PIOTLB) |
-		    VTD_VAL(VTD_IQ_PIOTLB_G, VTD_IQ_PIOTLB_SELECTIVE) |
-		    VTD_VAL(VTD_IQ_PIOTLB_DID, DID) | VTD_VAL(VTD_IQ_PIOTLB_PASID, pasid),
-	    0);
+		 VTD_VAL(VTD_IQ_PIOTLB_TYPE, VTD_IQ_TYPE_PIOTLB) |
+			 VTD_VAL(VTD_IQ_PIOTLB_G, VTD_IQ_PIOTLB_SELECTIVE) |
+			 VTD_VAL(VTD_IQ_PIOTLB_DID, DID) | VTD_VAL(VTD_IQ_PIOTLB_PASID, pasid),
+		 0);
 }
 
 void unit_flush(struct unit *u)
@@ -58,9 +59,9 @@ void unit_flush(struct unit *u)
 
 	u->seq++;
 	unit_put(u,
-	    VTD_VAL(VTD_IQ_WAIT_TYPE, VTD_IQ_TYPE_WAIT) | VTD_MASK(VTD_IQ_WAIT_SW) |
-		    VTD_VAL(VTD_IQ_WAIT_DATA, u->seq),
-	    STATUS);
+		 VTD_VAL(VTD_IQ_WAIT_TYPE, VTD_IQ_TYPE_WAIT) | VTD_MASK(VTD_IQ_WAIT_SW) |
+			 VTD_VAL(VTD_IQ_WAIT_DATA, u->seq),
+		 STATUS);
 	viommu_guest_write(u->guest, VTD_REG_IQT, 8, u->tail);
 	while (*status != u->seq && viommu_guest_run(u->guest))
 		;
@@ -301,4 +302,3 @@ uint64_t unit_memcpy(void *ctx, uint64_t n)
 	}
 	return bench_now() - t0;
 }
-

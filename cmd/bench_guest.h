@@ -38,7 +38,9 @@
 
 struct unit_config {
 	uint32_t flags; /* VIOMMU_GUEST_* besides caching mode */
-	/* A part of a device that others have parts of; all NULL: a host and a device of its own. */
+	/*
+	 * A part of a device that others have parts of; all NULL: a host and a device of its own.
+	 */
 	struct viommu_host *host;
 	struct viommu_device *parent;
 	struct viommu_dsa_hw *hw;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * STATE: what moving a VM costs. Writes while its dirty pages are tracked, and reading the bitmap of
- * them; a board that is paused, saved, loaded into another and resumed.
+ * STATE: what moving a VM costs. Writes while its dirty pages are tracked, and reading the bitmap
+ * of them; a board that is paused, saved, loaded into another and resumed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +71,7 @@ static uint64_t run_writes(void *ctx, uint64_t n)
 	return bench_cpu() - t0;
 }
 
-/* Units are all pages; in `first` each of them was made clean before, which is not in the time. */
+/* Units are all pages, each of them made clean before; that is not in the time. */
 static uint64_t run_first(void *ctx, uint64_t n)
 {
 	struct writes *w = ctx;
@@ -297,7 +297,7 @@ static void *save(struct board *s)
 	return state;
 }
 
-/* It goes on by itself. */
+/* The same board goes on. */
 static uint64_t run_save(void *ctx, uint64_t n)
 {
 	struct board *s = ctx;
@@ -312,7 +312,7 @@ static uint64_t run_save(void *ctx, uint64_t n)
 	return bench_now() - t0;
 }
 
-/* Another board, that was made meanwhile, goes on. */
+/* Another one goes on; to make it is not in the time, since that need not wait for the pause. */
 static uint64_t run_move(void *ctx, uint64_t n)
 {
 	struct board *s = ctx;
@@ -387,7 +387,8 @@ static void board_rows(struct bench *b)
 			0);
 	bench_row_value(b, "STATE", "state of a board with a DSA, 256 binds", (double)s[0].bytes,
 			"B", GOAL_NONE, 0);
-	bench_row_value(b, "STATE", "the same, 1 bind", (double)s[1].bytes, "B", GOAL_NONE, 0);
+	bench_row_value(b, "STATE", "state of a board with a DSA, 1 bind", (double)s[1].bytes, "B",
+			GOAL_NONE, 0);
 	for (i = 0; i < 3; i++)
 		unit_close(b, &s[i].u);
 }

@@ -41,6 +41,53 @@ def quick_rows_are_whole(tool):
             assert (r["margin"] >= 0) is good, r
 
 
+# The names of rows, and what each is compared with.
+GUEST_ROWS = {
+    "UNIT": {
+        "bind by a flush, host PASIDs": "identity",
+        "virtual commands, allocate and free": "calls of the allocator",
+        "interrupt, its entry in the cache": "in compatibility format",
+        "interrupt, its entry just invalidated": "in the cache",
+        "invalidate an interrupt entry and wait, by the queue": None,
+        "DSA copy of 64 B, a shared device": "one of its own",
+        "DSA copy of 4 KiB, a shared device": "one of its own",
+    },
+    "STATE": {
+        "write 64 B, pages tracked": "not tracked",
+        "write 4 KiB, pages tracked": "not tracked",
+        "write 64 B to a tracked page that was clean": "not tracked",
+        "write 4 KiB to a tracked page that was clean": "not tracked",
+        "write 64 B, tracked, 64 MiB of 2-MiB pages": "not tracked",
+        "write 4 KiB, tracked, 64 MiB of 2-MiB pages": "not tracked",
+        "bitmap of 256 MiB, none dirty, a page": "a loop over words",
+        "bitmap of 256 MiB, 1 in 64 dirty, a page": "a loop over words",
+        "bitmap of 256 MiB, all dirty, a page": "a loop over words",
+        "pause, save, load, resume: 256 binds": "256 binds by flushes",
+        "pause, save, resume: 256 binds": None,
+        "pause, save, load, resume: 1 bind": None,
+        "state of a board with a DSA, 256 binds": None,
+        "state of a board with a DSA, 1 bind": None,
+    },
+}
+
+
+def guests_and_states_have_their_rows(tool):
+    out = bench(tool, "--quick", "--json", "--only", "unit,STATE")
+    assert out.returncode == 0 and out.stderr == "", out.stderr
+    rows = json.loads(out.stdout)["rows"]
+    for group, names in GUEST_ROWS.items():
+        got = {r["name"]: r for r in rows if r["id"] == group}
+        assert group != "STATE" or set(got) == set(names), got.keys() ^ names.keys()
+        for name, against in names.items():
+            assert got[name]["against"] == against, (name, got.get(name))
+            assert got[name]["value"] > 0 and got[name]["goal"] is None, got[name]
+            assert against is None or got[name]["ratio"] > 0, got[name]
+    size = {r["name"]: r["value"] for r in rows if r["unit"] == "B"}
+    # These are no times. A bind is a requester id and a PASID.
+    assert (size["state of a board with a DSA, 256 binds"] -
+            size["state of a board with a DSA, 1 bind"]) == 255 * 6, size
+
+
 def memory_of_pasids_meets_its_goals(tool):
     """These figures are no times: they have to be good everywhere."""
     out = bench(tool, "--quick", "--json", "--only", "P9")
@@ -93,9 +140,9 @@ def main():
     parser.add_argument("--peer", required=True)
     args = parser.parse_args()
     tool, PEER = args.viommu, args.peer
-    tests = [quick_rows_are_whole, memory_of_pasids_meets_its_goals, table_has_the_goals,
-             counted_loops_run, peers_are_compared, what_is_no_adapter_is_refused,
-             bad_usage_is_two]
+    tests = [quick_rows_are_whole, guests_and_states_have_their_rows,
+             memory_of_pasids_meets_its_goals, table_has_the_goals, counted_loops_run,
+             peers_are_compared, what_is_no_adapter_is_refused, bad_usage_is_two]
     failed = False
     print(f"1..{len(tests)}")
     for n, test in enumerate(tests, 1):
