@@ -183,8 +183,8 @@
  *	GP-IDA-16	allocator goes, ids in use		0, with a warning	EBUSY: viommu_owner_free() while one is bound
  *
  *	Virtual commands of a guest (the registers: rules VTD-VCMD-01 to -06 of the ledger)
- *	GP-VC-01	guest without ECAP.VCS, CM or the PASID bit	allocates by itself	n/a: what the unit announces, viommu_guest_profile()
- *	GP-VC-02	two layouts of the registers		by kernel version	n/a: VIOMMU_GUEST_VCMD, VIOMMU_GUEST_VCMD_OLD of viommu/guest.h
+ *	GP-VC-01	guest without ECAP.VCS, CM or the PASID bit	allocates by itself	n/a: what the unit announces, viommu_guest_profile(); rule VTD-VCMD-03
+ *	GP-VC-02	two layouts of the registers		by kernel version	n/a: VIOMMU_GUEST_VCMD, VIOMMU_GUEST_VCMD_OLD; rules VTD-VCMD-01, -06
  *	GP-VC-03	range from 1 to the guest's maximum	asked for, the host chooses	n/a: viommu_pasid_alloc() takes the range
  *	GP-VC-04	no PASID left				ENOSPC			n/a: a status in VCRSP; ENOSPC of viommu_pasid_alloc()
  *	GP-VC-05	any other status			ENODEV			n/a: an errno inside of the guest
