@@ -49,7 +49,8 @@ struct vm {
 	struct viommu_pci *pci, *unit;
 	struct tables ram;
 	struct tables spoilt;   /* where it was before it was copied; no fd: nowhere */
-	struct tables_stage fs; /* of PASID 1 */
+	struct tables_stage fs; /* of PASID 1, or the one that was given */
+	uint32_t pasid;
 	uint64_t root, table, queue, prq;
 	uint64_t page[4]; /* RECORD, FROM, TO, MARK */
 	uint32_t tail;
@@ -63,6 +64,7 @@ struct rig {
 	struct viommu_dsa_hw *hw;
 	struct viommu_dma *dma;
 	struct vm vm[VMS];
+	uint32_t flags;       /* of units; 0: VIOMMU_GUEST_HOST_PASIDS */
 	uint32_t stop;        /* atomic */
 	uint64_t copied, bad; /* by copier(); atomic */
 	uint32_t copier_stop; /* atomic */
@@ -121,8 +123,8 @@ static void flush_pasid(struct vm *vm, uint32_t pasid)
 
 static uint64_t *entry(struct vm *vm, uint32_t pasid)
 {
-	assert_true(pasid < 64);
-	return ram(vm, vm->table) + (size_t)pasid * 8;
+	assert_true(pasid < 64 || vm->rig->flags & VIOMMU_GUEST_VCMD);
+	return ram(vm, vm->table) + (size_t)(pasid % 64) * 8;
 }
 
 static void entry_set(struct vm *vm, uint32_t pasid, uint64_t root)
@@ -151,6 +153,9 @@ static void unit_start(struct vm *vm)
 	ce[0] = dir | VTD_MASK(VTD_SCE_P) | VTD_MASK(VTD_SCE_DTE) | VTD_MASK(VTD_SCE_PASIDE) |
 		VTD_MASK(VTD_SCE_PRE);
 	ram(vm, dir)[0] = vm->table | VTD_MASK(VTD_PDIR_P);
+	/* The same table for those of the host, of which the guest knows then. */
+	if (vm->rig->flags & VIOMMU_GUEST_VCMD)
+		ram(vm, dir)[FIRST_HP / 64] = vm->table | VTD_MASK(VTD_PDIR_P);
 	tables_stage_init(&vm->fs, &vm->ram, NULL, VIOMMU_FORMAT_VTD_FS, 4);
 	for (i = 0; i < 4; i++) {
 		vm->page[i] = tables_page(&vm->ram);
@@ -170,6 +175,28 @@ static void unit_start(struct vm *vm)
 	unit_wr(vm, VTD_REG_PEADDR, 4, MESSAGE);
 	unit_wr(vm, VTD_REG_PECTL, 4, 0);
 	unit_command(vm, VTD_MASK(VTD_GCMD_TE));
+}
+
+/* ---- Virtual commands ---- */
+
+static unsigned int vcmd(struct vm *vm, unsigned int code, uint32_t operand, uint32_t *pasid)
+{
+	uint64_t v;
+
+	unit_wr(vm, VTD_REG_VCMD, 8,
+		VTD_VAL(VTD_VCMD_CMD, code) | VTD_VAL(VTD_VCMD_PASID, operand));
+	v = unit_rd(vm, VTD_REG_VCRSP, 8);
+	if (pasid)
+		*pasid = (uint32_t)VTD_FIELD(v, VTD_VCRSP_PASID);
+	return (unsigned int)VTD_FIELD(v, VTD_VCRSP_SC);
+}
+
+/* A PASID that the host gives, for the same memory. */
+static void given(struct vm *vm)
+{
+	assert_int_equal(vcmd(vm, VTD_VCMD_CODE_ALLOC, 0, &vm->pasid), VTD_VCRSP_OK);
+	entry_set(vm, vm->pasid, tables_root(&vm->fs));
+	flush_pasid(vm, vm->pasid);
 }
 
 /* ---- The accelerator, as its driver programs it ---- */
@@ -241,7 +268,7 @@ static void dsa_start(struct vm *vm)
 	config_wr(vm->pci, capability(vm, 0x1b) + 6, 1);
 	config_wr(vm->pci, capability(vm, 0x13) + 4, 1);
 	config_wr(vm->pci, 4, 6);
-	dsa_queues(vm, WITH_PASID(PASID));
+	dsa_queues(vm, WITH_PASID(vm->pasid));
 }
 
 static void job(uint64_t d[8], unsigned int op, uint32_t pasid, uint32_t flags, uint64_t from,
@@ -309,7 +336,8 @@ static int board_new(struct rig *r, struct vm *vm, uint32_t quota)
 {
 	const struct viommu_board_config bc = {
 		.size = sizeof(bc),
-		.guest = { .size = sizeof(bc.guest), .flags = VIOMMU_GUEST_HOST_PASIDS },
+		.guest = { .size = sizeof(bc.guest),
+			   .flags = r->flags ? r->flags : VIOMMU_GUEST_HOST_PASIDS },
 		.pasid_quota = quota,
 		.max_page_requests = 8,
 		.host = r->host,
@@ -339,6 +367,7 @@ static void vm_board(struct rig *r, struct vm *vm, uint32_t quota)
 static void vm_open(struct rig *r, struct vm *vm, uint32_t quota)
 {
 	vm->rig = r;
+	vm->pasid = PASID;
 	vm->spoilt.fd = -1;
 	tables_init(&vm->ram, 0, RAM_BYTES);
 	tables_page(&vm->ram);
@@ -351,6 +380,8 @@ static void vm_start(struct vm *vm)
 	unsigned int i;
 
 	unit_start(vm);
+	if (vm->rig->flags & VIOMMU_GUEST_VCMD)
+		given(vm);
 	dsa_start(vm);
 	for (i = 0; i < 512; i++) {
 		ram(vm, vm->page[1])[i] = (uint64_t)(vm - vm->rig->vm) << 32 | i;
@@ -358,7 +389,7 @@ static void vm_start(struct vm *vm)
 	}
 }
 
-static void host_open(struct rig *r, unsigned int functions)
+static void host_open(struct rig *r, unsigned int functions, uint32_t flags)
 {
 	const struct viommu_host_config hc = { .size = sizeof(hc),
 					       .pasid_min = FIRST_HP,
@@ -372,21 +403,27 @@ static void host_open(struct rig *r, unsigned int functions)
 						 .functions = (uint8_t)functions };
 
 	memset(r, 0, sizeof(*r));
+	r->flags = flags;
 	assert_int_equal(viommu_host_new(&hc, &r->host), 0);
 	assert_int_equal(viommu_device_new(r->host, &vc, &r->parent), 0);
 	assert_int_equal(viommu_dsa_hw_new(&wc, &r->hw), 0);
 	assert_int_equal(viommu_dma_new(r->host, &r->dma), 0);
 }
 
-static void rig_open(struct rig *r, uint32_t quota)
+static void rig_open_as(struct rig *r, uint32_t quota, uint32_t flags)
 {
 	unsigned int i;
 
-	host_open(r, VMS);
+	host_open(r, VMS, flags);
 	for (i = 0; i < VMS; i++) {
 		vm_open(r, &r->vm[i], quota);
 		vm_start(&r->vm[i]);
 	}
+}
+
+static void rig_open(struct rig *r, uint32_t quota)
+{
+	rig_open_as(r, quota, 0);
 }
 
 static void vm_board_free(struct vm *vm)
@@ -535,6 +572,100 @@ static void both_copy_with_pasid_1_under_one_requester_id(void **state)
 	assert_int_equal(viommu_device_sid(dev(&r.vm[0])), HOST_SID);
 	assert_int_equal(viommu_device_sid(dev(&r.vm[1])), HOST_SID);
 	assert_int_not_equal(host_pasid(&r.vm[0], PASID), host_pasid(&r.vm[1], PASID));
+	rig_close(&r);
+}
+
+/*
+ * By virtual commands a guest knows numbers of the host. What it was not given it cannot use,
+ * wherever it names it, nor give back.
+ */
+static void a_pasid_that_was_given_to_another_is_of_no_use(void **state)
+{
+	static const uint64_t at[] = { FROM, MARK };
+	struct rig r;
+	struct vm *a = &r.vm[0], *b = &r.vm[1];
+	struct seen seen;
+	uint64_t d[8];
+	uint32_t n[6], bound;
+	unsigned int i, k;
+
+	(void)state;
+	rig_open_as(&r, 0, VIOMMU_GUEST_VCMD | VIOMMU_GUEST_CM);
+	assert_int_not_equal(a->pasid, b->pasid);
+	assert_true(a->pasid >= FIRST_HP && b->pasid >= FIRST_HP);
+	copies(&r, a);
+	copies(&r, b);
+	n[0] = b->pasid;
+	n[1] = viommu_device_default_pasid(dev(b)).v;
+	n[2] = viommu_device_default_pasid(dev(a)).v;
+	n[3] = FIRST_HP + 40; /* nobody's */
+	n[4] = 2;
+	n[5] = VIOMMU_PASID_MAX;
+	bound = (uint32_t)stats(a).bound;
+	look(b, &seen);
+	for (i = 0; i < 6; i++) {
+		assert_int_equal(vcmd(a, VTD_VCMD_CODE_FREE, n[i], NULL), VTD_VCRSP_PASID_ERROR);
+		if (n[i] % 64) { /* 0 is requests without PASID */
+			entry_set(a, n[i], tables_root(&a->fs));
+			flush_pasid(a, n[i]);
+		}
+		assert_int_equal(stats(a).bound, bound);
+		for (k = 0; k < 2; k++) {
+			dsa_queues(a, WITH_PASID(n[i]));
+			job(d, DSA_OP_FILL, 0, 0, 0x6666666666666666, at[k]);
+			submit(a, d);
+			run(&r);
+			job(d, DSA_OP_FILL, n[i], 0, 0x6666666666666666, at[k]);
+			assert_int_equal(enqueue(a, d), 0);
+			run(&r);
+			command(a, DSA_CMD_DRAIN_PASID, n[i]);
+			command(a, DSA_CMD_ABORT_PASID, n[i]);
+			run(&r);
+		}
+		/* Not its own memory either: it has no bind by that number. */
+		assert_int_equal(ram(a, a->page[1])[1], 1);
+		assert_int_equal(ram(a, a->page[3])[1], 0x1111);
+	}
+	unchanged(b, &seen);
+	copies(&r, b);
+	dsa_queues(a, WITH_PASID(a->pasid));
+	copies(&r, a);
+	rig_close(&r);
+}
+
+/* Who takes all that he may leaves the other what is the other's, and gives all back by a reset. */
+static void numbers_are_given_up_to_each_ones_quota(void **state)
+{
+	struct rig r;
+	struct vm *a = &r.vm[0], *b = &r.vm[1];
+	uint32_t pasid, taken[2] = { 0, 0 };
+	uint64_t whose[64] = { 0 };
+	struct seen seen;
+
+	(void)state;
+	rig_open_as(&r, 20, VIOMMU_GUEST_VCMD | VIOMMU_GUEST_CM);
+	whose[a->pasid - FIRST_HP] = whose[b->pasid - FIRST_HP] = 1;
+	for (; !vcmd(a, VTD_VCMD_CODE_ALLOC, 0, &pasid); taken[0]++)
+		assert_int_equal(whose[pasid - FIRST_HP]++, 0);
+	for (; !vcmd(b, VTD_VCMD_CODE_ALLOC, 0, &pasid); taken[1]++)
+		assert_int_equal(whose[pasid - FIRST_HP]++, 0);
+	/* One each has been given before. */
+	assert_int_equal(taken[0], 19);
+	assert_int_equal(taken[1], 19);
+	copies(&r, a);
+	copies(&r, b);
+	look(b, &seen);
+	viommu_pci_reset(a->unit);
+	assert_int_equal(stats(a).pasids_given, 0);
+	unchanged(b, &seen);
+	copies(&r, b);
+	/* Nothing of what the other holds is given to it now. */
+	config_wr(a->unit, 4, 6);
+	a->tail = 0;
+	vm_start(a);
+	assert_int_not_equal(a->pasid, b->pasid);
+	copies(&r, a);
+	copies(&r, b);
 	rig_close(&r);
 }
 
@@ -1247,6 +1378,8 @@ static void under_fire_the_other_copies_its_own_data(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(both_copy_with_pasid_1_under_one_requester_id),
+	cmocka_unit_test(a_pasid_that_was_given_to_another_is_of_no_use),
+	cmocka_unit_test(numbers_are_given_up_to_each_ones_quota),
 	cmocka_unit_test(no_register_of_the_device_names_another_ones_pasid),
 	cmocka_unit_test(without_pasid_each_has_its_own_memory),
 	cmocka_unit_test(no_entry_of_the_guest_leads_to_another),
