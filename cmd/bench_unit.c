@@ -97,7 +97,8 @@ struct requests {
 	pthread_t thread;
 	int wake;
 	int end;
-	uint64_t served;
+	uint64_t served; /* atomic */
+	uint64_t errors; /* of the thread that asks; those of the driver's are the unit's */
 	uint32_t head;
 };
 
@@ -109,7 +110,7 @@ static void message(void *ctx, uint64_t addr, uint32_t data)
 
 	(void)addr;
 	(void)data;
-	q->u->errors += write(q->wake, &one, sizeof(one)) != sizeof(one);
+	q->errors += write(q->wake, &one, sizeof(one)) != sizeof(one);
 }
 
 /* The guest's driver: reads the ring, maps the page, answers by a descriptor. */
@@ -135,7 +136,7 @@ static void *driver(void *arg)
 					 VTD_VAL(VTD_IQ_PGRP_PASID, VTD_GET(r, VTD_PRQ_PASID)),
 				 VTD_VAL(VTD_IQ_PGRP_PRGI, VTD_GET(r, VTD_PRQ_PRGI)));
 			q->head = (q->head + VTD_PRQ_BYTES) % PAGE;
-			q->served++;
+			__atomic_fetch_add(&q->served, 1, __ATOMIC_RELEASE);
 		}
 		viommu_guest_write(u->guest, VTD_REG_PQH, 8, q->head);
 		unit_flush(u);
@@ -159,7 +160,7 @@ static uint64_t run_requests(void *ctx, uint64_t n)
 		 * the access has gone on.
 		 */
 		__atomic_fetch_and(unit_leaf(u, GVA), ~VTD_MASK(VTD_FS_P), __ATOMIC_SEQ_CST);
-		u->errors +=
+		q->errors +=
 			viommu_host_invalidate(viommu_board_host(u->board),
 					       viommu_board_domain(u->board),
 					       &(struct viommu_invalidate){
@@ -167,10 +168,10 @@ static uint64_t run_requests(void *ctx, uint64_t n)
 						       .granularity = VIOMMU_INVALIDATE_PASID,
 						       .hp = { PASID } }) != 0;
 		t0 = bench_now();
-		u->errors += viommu_dma_read(u->dma, viommu_pci_device(u->pci), PASID, GVA, &word,
+		q->errors += viommu_dma_read(u->dma, viommu_pci_device(u->pci), PASID, GVA, &word,
 					     8, flags, NULL) != 0;
 		ns += bench_now() - t0;
-		u->errors += __atomic_load_n(&q->served, __ATOMIC_ACQUIRE) != before + 1;
+		q->errors += __atomic_load_n(&q->served, __ATOMIC_ACQUIRE) != before + 1;
 	}
 	bench_unpin();
 	return ns;
@@ -202,6 +203,7 @@ static void request_row(struct bench *b, struct unit *u)
 	__atomic_store_n(&q->end, 1, __ATOMIC_RELEASE);
 	message(q, 0, 0);
 	pthread_join(q->thread, NULL);
+	u->errors += q->errors;
 	viommu_pci_set_vmm(viommu_board_unit(u->board), NULL);
 	close(q->wake);
 	echo_free(echo);
