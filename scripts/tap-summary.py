@@ -33,7 +33,7 @@ def count_tap(text):
 
 
 def told(text, limit=40):
-    """What a failed test says of itself: failures with their first notes, or its last lines."""
+    """What a failed test says of itself: failures with notes beside them, or its last lines."""
     lines = text.splitlines()
     said = []
     notes = []  # since the last result
@@ -45,9 +45,10 @@ def told(text, limit=40):
             said += notes[-12:] + [line]
             notes = []
         elif LINE.match(line):
+            # Some say why before the line that fails, some after it.
             said += notes[:4] if failed else []
             failed = line.startswith("not ")
-            said += [line] if failed else []
+            said += [*notes[:8], line] if failed else []
             notes = []
     # A crash says why in its last lines, whatever had failed before.
     said = said or lines[-limit:]
