@@ -337,7 +337,7 @@ static void allocations_fit_the_guests_pasids(void **state)
 
 /* ---- Binds ---- */
 
-static void a_pasid_that_was_not_given_does_not_bind(void **state)
+static void check_bind(unsigned int layout)
 {
 	struct viommu_hp hp = { 0 };
 	struct viommu_gp gp;
@@ -346,10 +346,9 @@ static void a_pasid_that_was_not_given_does_not_bind(void **state)
 	struct gw w;
 	uint32_t id;
 
-	(void)state;
-	vc_open(&w, NEW, FIRST + 10, 0);
+	vc_open(&w, layout, FIRST + 10, 0);
 	gw_process(&w, &p, 4, 1);
-	id = alloc(&w, NEW);
+	id = alloc(&w, layout);
 	w.traps = 0;
 	bind(&w, 0, &p, id + 1);
 	assert_int_equal(w.traps, 1);
@@ -382,9 +381,15 @@ static void a_pasid_that_was_not_given_does_not_bind(void **state)
 	/* Freed while its entry is there, though not bound: the next look refuses it. */
 	unbind(&w, 0, id);
 	gw_pe_fs(gw_pe(&w, GW_SID(0), id), &p.fs, 1);
-	assert_int_equal(give(&w, NEW, id), 0);
+	assert_int_equal(give(&w, layout, id), 0);
 	assert_int_equal(gw_read(&w, 0, id, GW_VA, &v), VIOMMU_FAULTED);
 	gw_close(&w);
+}
+
+static void a_pasid_that_was_not_given_does_not_bind(void **state)
+{
+	(void)state;
+	each_layout(check_bind);
 }
 
 /* For kernels that never send the free command. */
@@ -483,25 +488,30 @@ static void what_was_given_anew_and_thrown_away_is_not_lost(void **state)
 	each_layout(check_given_again);
 }
 
-static void a_reset_ends_binds_and_takes_their_pasids_back(void **state)
+static void check_reset(unsigned int layout)
 {
 	struct gw_process p;
 	struct gw w;
 	uint32_t i;
 
-	(void)state;
-	vc_open(&w, NEW, FIRST + 3, 0);
+	vc_open(&w, layout, FIRST + 3, 0);
 	gw_process(&w, &p, 4, 1);
 	for (i = 0; i < 4; i++)
-		bind(&w, i & 1, &p, alloc(&w, NEW));
+		bind(&w, i & 1, &p, alloc(&w, layout));
 	viommu_guest_reset(w.guest);
 	assert_int_equal(owned(&w), 0);
 	assert_int_equal(stats(&w).bound, GW_DEVICES); /* without PASID */
 	gw_start(&w);
 	for (i = 0; i < 4; i++)
-		assert_int_equal(alloc(&w, NEW), FIRST + i);
-	none_left(&w, NEW); /* nothing is idle from before */
+		assert_int_equal(alloc(&w, layout), FIRST + i);
+	none_left(&w, layout); /* nothing is idle from before */
 	gw_close(&w);
+}
+
+static void a_reset_ends_binds_and_takes_their_pasids_back(void **state)
+{
+	(void)state;
+	each_layout(check_reset);
 }
 
 /* ---- Others at the same time, and no memory ---- */
