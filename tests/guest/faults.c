@@ -388,6 +388,64 @@ static void translation_requests_are_recorded_only_if_they_end_in_an_error(void 
 	gw_close(&f.w);
 }
 
+/*
+ * VTD-FREC-09: without PASID the window of interrupts takes a dword written, and nothing else. The
+ * record has the page that was accessed, where those of messages have an index.
+ */
+static void what_is_no_message_in_the_window_is_recorded_with_its_page(void **state)
+{
+	static const struct {
+		uint64_t addr;
+		unsigned int bytes;
+		bool write, atomic;
+	} tries[] = {
+		{ UINT64_C(0xfee00000), 8, true, false },  { UINT64_C(0xfee01008), 8, true, false },
+		{ UINT64_C(0xfeeff000), 2, true, false },  { UINT64_C(0xfee02002), 4, true, false },
+		{ UINT64_C(0xfee03000), 4, false, false }, { UINT64_C(0xfee04000), 8, false, true },
+	};
+	unsigned int i, messages;
+	uint64_t rec[2], old;
+	struct fw f;
+	int ret;
+
+	(void)state;
+	fw_open(&f, NULL);
+	messages = f.w.messages;
+	for (i = 0; i < ARRAY_SIZE(tries); i++) {
+		const uint64_t addr = tries[i].addr;
+		const unsigned int n = tries[i].bytes;
+
+		old = 0x1234567890;
+		if (tries[i].atomic)
+			ret = viommu_dma_atomic(f.w.dma, f.w.dev[0], RID, addr, n,
+						VIOMMU_ATOMIC_FETCH_ADD, 1, 0, VIOMMU_DMA_NO_PRI,
+						&old, NULL);
+		else if (tries[i].write)
+			ret = viommu_dma_write(f.w.dma, f.w.dev[0], RID, addr, &old, n,
+					       VIOMMU_DMA_NO_PRI, NULL);
+		else
+			ret = viommu_dma_read(f.w.dma, f.w.dev[0], RID, addr, &old, n,
+					      VIOMMU_DMA_NO_PRI, NULL);
+		assert_int_equal(ret, VIOMMU_FAULTED);
+		record(&f.w, i, rec);
+		/* By hand: F, T1, FR, SID; no PASID, nothing of T2 but for the atomic. */
+		assert_int_equal(rec[0], addr & ~UINT64_C(0xfff));
+		assert_int_equal(rec[1], UINT64_C(1) << 63 | (uint64_t)!tries[i].write << 62 |
+						 UINT64_C(0x29) << 32 |
+						 (uint64_t)tries[i].atomic << 28 | GW_SID(0));
+	}
+	assert_int_equal(f.w.messages, messages);
+	/* With PASID the same address is one like any other: the process has nothing there. */
+	old = 0;
+	assert_int_equal(viommu_dma_write(f.w.dma, f.w.dev[0], P_FS, tries[0].addr, &old, 8,
+					  VIOMMU_DMA_NO_PRI, NULL),
+			 VIOMMU_FAULTED);
+	record(&f.w, i, rec);
+	assert_int_equal(VTD_GET(rec, VTD_FRCD_FR), VTD_FR_FS_NP);
+	assert_int_equal(VTD_GET(rec, VTD_FRCD_FI), tries[0].addr >> 12);
+	gw_close(&f.w);
+}
+
 static void atomics_are_recorded_as_such(void **state)
 {
 	uint64_t rec[2], old = 0;
@@ -738,6 +796,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(every_reason_comes_out_as_the_guests_tables_say_it),
 	cmocka_unit_test(legacy_reasons_come_out_in_legacy_words),
 	cmocka_unit_test(translation_requests_are_recorded_only_if_they_end_in_an_error),
+	cmocka_unit_test(what_is_no_message_in_the_window_is_recorded_with_its_page),
 	cmocka_unit_test(atomics_are_recorded_as_such),
 	cmocka_unit_test(accesses_of_a_device_with_ats_are_recorded_as_translation_requests),
 	cmocka_unit_test(capabilities_and_version_give_their_reasons),
