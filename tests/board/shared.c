@@ -179,24 +179,58 @@ static void unit_start(struct vm *vm)
 
 /* ---- Virtual commands ---- */
 
+#define VCMD     (VIOMMU_GUEST_VCMD | VIOMMU_GUEST_CM)
+#define VCMD_OLD (VCMD | VIOMMU_GUEST_VCMD_OLD)
+
+/* How guests come to their PASIDs: by numbers of their own, or given by either layout. */
+static const uint32_t ways[] = { 0, VCMD, VCMD_OLD };
+
+/* In the layout that the unit has; the status is in words of the new one. */
 static unsigned int vcmd(struct vm *vm, unsigned int code, uint32_t operand, uint32_t *pasid)
 {
+	const bool old = vm->rig->flags & VIOMMU_GUEST_VCMD_OLD;
+	const unsigned int shift = old ? 8 : 16;
+	unsigned int sc;
 	uint64_t v;
 
-	unit_wr(vm, VTD_REG_VCMD, 8,
-		VTD_VAL(VTD_VCMD_CMD, code) | VTD_VAL(VTD_VCMD_PASID, operand));
-	v = unit_rd(vm, VTD_REG_VCRSP, 8);
+	unit_wr(vm, old ? VTD_REG_OLD_VCMD : VTD_REG_VCMD, 8, (uint64_t)operand << shift | code);
+	v = unit_rd(vm, old ? VTD_REG_OLD_VCRSP : VTD_REG_VCRSP, 8);
 	if (pasid)
-		*pasid = (uint32_t)VTD_FIELD(v, VTD_VCRSP_PASID);
-	return (unsigned int)VTD_FIELD(v, VTD_VCRSP_SC);
+		*pasid = (uint32_t)(v >> shift);
+	sc = (unsigned int)(v >> 1) & (old ? 3 : 0x7f);
+	return old && sc == VTD_OLD_VCRSP_PASID_ERROR ? VTD_VCRSP_PASID_ERROR : sc;
+}
+
+/* One that the host gives, or else the guest's own choice. */
+static uint32_t pasid_new(struct vm *vm, uint32_t own)
+{
+	uint32_t pasid = own;
+
+	if (vm->rig->flags & VIOMMU_GUEST_VCMD)
+		assert_int_equal(vcmd(vm, VTD_VCMD_CODE_ALLOC, 0, &pasid), VTD_VCRSP_OK);
+	return pasid;
 }
 
 /* A PASID that the host gives, for the same memory. */
 static void given(struct vm *vm)
 {
-	assert_int_equal(vcmd(vm, VTD_VCMD_CODE_ALLOC, 0, &vm->pasid), VTD_VCRSP_OK);
+	vm->pasid = pasid_new(vm, PASID);
 	entry_set(vm, vm->pasid, tables_root(&vm->fs));
 	flush_pasid(vm, vm->pasid);
+}
+
+static void by_each(void (*check)(uint32_t flags))
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ways); i++)
+		check(ways[i]);
+}
+
+static void given_by_each(void (*check)(uint32_t flags))
+{
+	check(VCMD);
+	check(VCMD_OLD);
 }
 
 /* ---- The accelerator, as its driver programs it ---- */
@@ -579,7 +613,7 @@ static void both_copy_with_pasid_1_under_one_requester_id(void **state)
  * By virtual commands a guest knows numbers of the host. What it was not given it cannot use,
  * wherever it names it, nor give back.
  */
-static void a_pasid_that_was_given_to_another_is_of_no_use(void **state)
+static void check_of_another(uint32_t flags)
 {
 	static const uint64_t at[] = { FROM, MARK };
 	struct rig r;
@@ -589,8 +623,7 @@ static void a_pasid_that_was_given_to_another_is_of_no_use(void **state)
 	uint32_t n[6], bound;
 	unsigned int i, k;
 
-	(void)state;
-	rig_open_as(&r, 0, VIOMMU_GUEST_VCMD | VIOMMU_GUEST_CM);
+	rig_open_as(&r, 0, flags);
 	assert_int_not_equal(a->pasid, b->pasid);
 	assert_true(a->pasid >= FIRST_HP && b->pasid >= FIRST_HP);
 	copies(&r, a);
@@ -633,8 +666,14 @@ static void a_pasid_that_was_given_to_another_is_of_no_use(void **state)
 	rig_close(&r);
 }
 
+static void a_pasid_that_was_given_to_another_is_of_no_use(void **state)
+{
+	(void)state;
+	given_by_each(check_of_another);
+}
+
 /* Who takes all that he may leaves the other what is the other's, and gives all back by a reset. */
-static void numbers_are_given_up_to_each_ones_quota(void **state)
+static void check_quota_of_given(uint32_t flags)
 {
 	struct rig r;
 	struct vm *a = &r.vm[0], *b = &r.vm[1];
@@ -642,8 +681,7 @@ static void numbers_are_given_up_to_each_ones_quota(void **state)
 	uint64_t whose[64] = { 0 };
 	struct seen seen;
 
-	(void)state;
-	rig_open_as(&r, 20, VIOMMU_GUEST_VCMD | VIOMMU_GUEST_CM);
+	rig_open_as(&r, 20, flags);
 	whose[a->pasid - FIRST_HP] = whose[b->pasid - FIRST_HP] = 1;
 	for (; !vcmd(a, VTD_VCMD_CODE_ALLOC, 0, &pasid); taken[0]++)
 		assert_int_equal(whose[pasid - FIRST_HP]++, 0);
@@ -667,6 +705,70 @@ static void numbers_are_given_up_to_each_ones_quota(void **state)
 	copies(&r, a);
 	copies(&r, b);
 	rig_close(&r);
+}
+
+static void numbers_are_given_up_to_each_ones_quota(void **state)
+{
+	(void)state;
+	given_by_each(check_quota_of_given);
+}
+
+/* No quota: what the other took is the other's, and what is idle is still whose it was. */
+static void check_idle_of_another(uint32_t flags)
+{
+	struct rig r;
+	struct vm *a = &r.vm[0], *b = &r.vm[1];
+	uint32_t idle[2], pasid, taken = 0;
+	struct seen seen;
+	uint64_t d[8];
+	unsigned int i;
+
+	rig_open_as(&r, 0, flags);
+	for (i = 0; i < 2; i++) {
+		idle[i] = pasid_new(b, 0);
+		entry_set(b, idle[i], tables_root(&b->fs));
+		flush_pasid(b, idle[i]);
+		job(d, DSA_OP_FILL, idle[i], 0, 0x2222222222222222, TO);
+		assert_int_equal(enqueue(b, d), 0);
+		run(&r);
+		assert_int_equal(status(b), DSA_ST_SUCCESS);
+		entry(b, idle[i])[0] = 0;
+		flush_pasid(b, idle[i]);
+	}
+	look(b, &seen);
+	while (!vcmd(a, VTD_VCMD_CODE_ALLOC, 0, &pasid)) {
+		assert_int_not_equal(pasid, b->pasid);
+		assert_true(pasid != idle[0] && pasid != idle[1]);
+		taken++;
+	}
+	/* All: two are the parts', one each was given before. */
+	assert_int_equal(taken, 64 - 2 - 2 - 2);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(vcmd(a, VTD_VCMD_CODE_ALLOC, 0, NULL), VTD_VCRSP_PASID_ERROR);
+		assert_int_equal(vcmd(a, VTD_VCMD_CODE_FREE, idle[i & 1], NULL),
+				 VTD_VCRSP_PASID_ERROR);
+	}
+	assert_int_equal(stats(a).pasids_reclaimed, 0);
+	unchanged(b, &seen);
+	/* One may be bound again, and the other is what is left to give. */
+	entry_set(b, idle[0], tables_root(&b->fs));
+	flush_pasid(b, idle[0]);
+	assert_int_equal(pasid_new(b, 0), idle[1]);
+	assert_int_equal(vcmd(b, VTD_VCMD_CODE_ALLOC, 0, NULL), VTD_VCRSP_PASID_ERROR);
+	assert_int_equal(stats(b).pasids_reclaimed, 1);
+	copies(&r, a);
+	copies(&r, b);
+	/* What one gives back is there for either. */
+	assert_int_equal(vcmd(a, VTD_VCMD_CODE_FREE, FIRST_HP + 63, NULL), VTD_VCRSP_OK);
+	assert_int_equal(pasid_new(b, 0), FIRST_HP + 63);
+	assert_int_equal(vcmd(a, VTD_VCMD_CODE_ALLOC, 0, NULL), VTD_VCRSP_PASID_ERROR);
+	rig_close(&r);
+}
+
+static void who_takes_all_takes_nothing_idle_from_another(void **state)
+{
+	(void)state;
+	given_by_each(check_idle_of_another);
 }
 
 /* Whoever is hostile: every number that may be the other's, and some that are nobody's. */
@@ -777,7 +879,7 @@ static void without_pasid_each_has_its_own_memory(void **state)
 }
 
 /* Entries of its own that have the other's host PASIDs as numbers, or lead out of its memory. */
-static void no_entry_of_the_guest_leads_to_another(void **state)
+static void check_entries(uint32_t flags)
 {
 	struct rig r;
 	struct vm *a = &r.vm[0], *b = &r.vm[1];
@@ -785,14 +887,15 @@ static void no_entry_of_the_guest_leads_to_another(void **state)
 	const uint64_t *host_memory;
 	struct seen seen;
 	uint64_t d[8];
+	uint32_t gp;
 	unsigned int i;
 
-	(void)state;
-	rig_open(&r, 0);
+	rig_open_as(&r, 0, flags);
 	copies(&r, a);
 	copies(&r, b);
 	viommu_domain_stage(viommu_board_domain(b->board), &theirs, NULL);
 	host_memory = ram(b, b->page[3]);
+	gp = pasid_new(a, 5);
 	look(b, &seen);
 	{
 		/* As root of a process: the other's second stage, its memory in this process. */
@@ -800,9 +903,9 @@ static void no_entry_of_the_guest_leads_to_another(void **state)
 					   RAM_BYTES, UINT64_C(1) << 46 };
 
 		for (i = 0; i < 4; i++) {
-			entry_set(a, 5, roots[i]);
-			flush_pasid(a, 5);
-			job(d, DSA_OP_FILL, 5, 0, 0x6666666666666666, MARK);
+			entry_set(a, gp, roots[i]);
+			flush_pasid(a, gp);
+			job(d, DSA_OP_FILL, gp, 0, 0x6666666666666666, MARK);
 			assert_int_equal(enqueue(a, d), 0);
 			run(&r);
 		}
@@ -811,8 +914,8 @@ static void no_entry_of_the_guest_leads_to_another(void **state)
 	tables_entry_set(&a->fs, MARK, 1,
 			 ((uintptr_t)host_memory & MASK64(51, 12)) | VTD_MASK(VTD_FS_P) |
 				 VTD_MASK(VTD_FS_RW) | VTD_MASK(VTD_FS_US));
-	flush_pasid(a, PASID);
-	job(d, DSA_OP_FILL, PASID, 0, 0x6666666666666666, MARK);
+	flush_pasid(a, a->pasid);
+	job(d, DSA_OP_FILL, a->pasid, 0, 0x6666666666666666, MARK);
 	assert_int_equal(enqueue(a, d), 0);
 	run(&r);
 	unchanged(b, &seen);
@@ -820,7 +923,13 @@ static void no_entry_of_the_guest_leads_to_another(void **state)
 	rig_close(&r);
 }
 
-static void invalidations_of_one_leave_the_other_bound(void **state)
+static void no_entry_of_the_guest_leads_to_another(void **state)
+{
+	(void)state;
+	by_each(check_entries);
+}
+
+static void check_invalidations(uint32_t flags)
 {
 	static const uint64_t d0[] = {
 		VTD_VAL(VTD_IQ_CC_TYPE, VTD_IQ_TYPE_CC) | VTD_VAL(VTD_IQ_CC_G, 1),
@@ -829,10 +938,11 @@ static void invalidations_of_one_leave_the_other_bound(void **state)
 	};
 	struct viommu_dma_stats before, after;
 	struct rig r;
+	struct seen seen;
+	uint32_t theirs;
 	unsigned int i;
 
-	(void)state;
-	rig_open(&r, 0);
+	rig_open_as(&r, 0, flags);
 	copies(&r, &r.vm[0]);
 	copies(&r, &r.vm[1]);
 	copies(&r, &r.vm[1]);
@@ -840,9 +950,9 @@ static void invalidations_of_one_leave_the_other_bound(void **state)
 		struct viommu_guest_stats b = stats(&r.vm[1]);
 
 		/* Its entry goes with it, and is bound again by the next job. */
-		entry(&r.vm[0], PASID)[0] &= ~VTD_MASK(VTD_PE_P);
+		entry(&r.vm[0], r.vm[0].pasid)[0] &= ~VTD_MASK(VTD_PE_P);
 		unit_submit(&r.vm[0], d0[i], 0);
-		entry(&r.vm[0], PASID)[0] |= VTD_MASK(VTD_PE_P);
+		entry(&r.vm[0], r.vm[0].pasid)[0] |= VTD_MASK(VTD_PE_P);
 		assert_int_equal(stats(&r.vm[1]).unbinds, b.unbinds);
 		assert_int_equal(stats(&r.vm[1]).bound, b.bound);
 		viommu_dma_stats(r.dma, &before);
@@ -850,18 +960,45 @@ static void invalidations_of_one_leave_the_other_bound(void **state)
 		viommu_dma_stats(r.dma, &after);
 		assert_int_equal(after.misses, before.misses);
 	}
+	/* By name: the number that the other's PASID has on the host. */
+	theirs = host_pasid(&r.vm[1], r.vm[1].pasid);
+	look(&r.vm[1], &seen);
+	viommu_dma_stats(r.dma, &before);
+	for (i = 0; i < 2; i++) {
+		flush_pasid(&r.vm[0], theirs);
+		unit_submit(&r.vm[0],
+			    VTD_VAL(VTD_IQ_PIOTLB_TYPE, VTD_IQ_TYPE_PIOTLB) |
+				    VTD_VAL(VTD_IQ_PIOTLB_G, 2 + i) |
+				    VTD_VAL(VTD_IQ_PIOTLB_DID, DOMAIN_ID) |
+				    VTD_VAL(VTD_IQ_PIOTLB_PASID, theirs),
+			    i ? VA : 0);
+		unit_submit(&r.vm[0],
+			    VTD_VAL(VTD_IQ_PDTLB_TYPE, VTD_IQ_TYPE_PDTLB) |
+				    VTD_VAL(VTD_IQ_PDTLB_SID, SID) |
+				    VTD_VAL(VTD_IQ_PDTLB_PASID, theirs),
+			    FROM);
+	}
+	unchanged(&r.vm[1], &seen);
+	copies(&r, &r.vm[1]);
+	viommu_dma_stats(r.dma, &after);
+	assert_int_equal(after.misses, before.misses);
 	copies(&r, &r.vm[0]);
 	rig_close(&r);
 }
 
-static void a_vm_that_goes_leaves_the_other_and_its_place(void **state)
+static void invalidations_of_one_leave_the_other_bound(void **state)
+{
+	(void)state;
+	by_each(check_invalidations);
+}
+
+static void check_gone(uint32_t flags)
 {
 	struct rig r;
 	struct viommu_hp hp = { 0 };
 	struct viommu_gp gp;
 
-	(void)state;
-	rig_open(&r, 0);
+	rig_open_as(&r, 0, flags);
 	copies(&r, &r.vm[0]);
 	copies(&r, &r.vm[1]);
 	viommu_board_vm_gone(r.vm[0].board);
@@ -891,6 +1028,12 @@ static void a_vm_that_goes_leaves_the_other_and_its_place(void **state)
 	vm_start(&r.vm[0]);
 	copies(&r, &r.vm[0]);
 	rig_close(&r);
+}
+
+static void a_vm_that_goes_leaves_the_other_and_its_place(void **state)
+{
+	(void)state;
+	by_each(check_gone);
 }
 
 static void a_quota_is_one_vms(void **state)
@@ -1111,7 +1254,7 @@ static void bring(struct vm *vm, uint64_t *page)
 	assert_int_equal(tables_map(&vm->fs, HOLE, *page, 12, TABLES_RWU), 0);
 }
 
-static void a_request_is_answered_by_its_own_guest_alone(void **state)
+static void check_answers(uint32_t flags)
 {
 	struct rig r;
 	struct vm *a = &r.vm[0], *b = &r.vm[1];
@@ -1121,13 +1264,12 @@ static void a_request_is_answered_by_its_own_guest_alone(void **state)
 	unsigned int i;
 	uint32_t gp;
 
-	(void)state;
-	rig_open(&r, 0);
+	rig_open_as(&r, 0, flags);
 	engines_start(&r, t, 4);
 	for (i = 0; i < VMS; i++) {
 		ask(&r.vm[i]);
 		d = request_wait(&r.vm[i], 1);
-		assert_int_equal(VTD_GET(d, VTD_PRQ_PASID), PASID);
+		assert_int_equal(VTD_GET(d, VTD_PRQ_PASID), r.vm[i].pasid);
 		assert_int_equal(VTD_GET(d, VTD_PRQ_RID), SID);
 		assert_int_equal(VTD_GET(d, VTD_PRQ_ADDR), HOLE >> 12);
 		prgi[i] = VTD_GET(d, VTD_PRQ_PRGI);
@@ -1135,27 +1277,33 @@ static void a_request_is_answered_by_its_own_guest_alone(void **state)
 	/* The same index, the same PASID, the same requester id. */
 	assert_int_equal(prgi[0], prgi[1]);
 	bring(a, &page[0]);
-	respond(a, PASID, prgi[0]);
+	respond(a, a->pasid, prgi[0]);
 	job_wait(a);
 	assert_int_equal(status(a), DSA_ST_SUCCESS);
 	/* Again and again, with every number that could be the other's group. */
 	for (i = 0; i < 8; i++) {
-		respond(a, PASID, i);
+		respond(a, a->pasid, i);
 		for (gp = 0; gp < 4; gp++)
 			respond(a, gp, i);
-		respond(a, host_pasid(b, PASID), i);
+		respond(a, host_pasid(b, b->pasid), i);
 		respond(a, viommu_device_default_pasid(dev(b)).v, i);
 	}
 	assert_int_equal(viommu_device_open_requests(dev(b)), 1);
 	assert_int_equal(status(b), 0);
 	bring(b, &page[1]);
-	respond(b, PASID, prgi[1]);
+	respond(b, b->pasid, prgi[1]);
 	job_wait(b);
 	assert_int_equal(status(b), DSA_ST_SUCCESS);
 	for (i = 0; i < VMS; i++)
 		assert_memory_equal(ram(&r.vm[i], page[i]), ram(&r.vm[i], r.vm[i].page[1]), 4096);
 	engines_stop(&r, t, 4);
 	rig_close(&r);
+}
+
+static void a_request_is_answered_by_its_own_guest_alone(void **state)
+{
+	(void)state;
+	by_each(check_answers);
 }
 
 /* More jobs than engines, of which each waits for a page that nobody brings. */
@@ -1203,15 +1351,14 @@ static void a_guest_that_never_answers_keeps_an_engine_from_nobody(void **state)
 	rig_close(&r);
 }
 
-static void a_reset_with_requests_open_leaves_the_others_open(void **state)
+static void check_open(uint32_t flags)
 {
 	struct rig r;
 	struct vm *a = &r.vm[0], *b = &r.vm[1];
 	uint64_t page, prgi;
 	pthread_t t[4];
 
-	(void)state;
-	rig_open(&r, 0);
+	rig_open_as(&r, 0, flags);
 	engines_start(&r, t, 4);
 	ask(a);
 	ask(b);
@@ -1223,12 +1370,18 @@ static void a_reset_with_requests_open_leaves_the_others_open(void **state)
 	assert_int_equal(viommu_board_remove(a->board, a->pci), 0);
 	assert_int_equal(viommu_device_open_requests(dev(b)), 1);
 	bring(b, &page);
-	respond(b, PASID, prgi);
+	respond(b, b->pasid, prgi);
 	job_wait(b);
 	assert_int_equal(status(b), DSA_ST_SUCCESS);
 	engines_stop(&r, t, 4);
 	assert_int_equal(viommu_board_add_sub(a->board, a->pci, SID, r.parent), 0);
 	rig_close(&r);
+}
+
+static void a_reset_with_requests_open_leaves_the_others_open(void **state)
+{
+	(void)state;
+	by_each(check_open);
 }
 
 /* Copies all the time, and compares. */
@@ -1252,7 +1405,7 @@ static void *copier(void *arg)
 }
 
 /* Its requests stay open, with PASID and without, and it has host PASIDs of its own again. */
-static void a_vm_is_saved_and_loaded_while_the_other_runs(void **state)
+static void check_moved(uint32_t flags)
 {
 	uint64_t page, prgi[2], copied, v = 0;
 	struct rig r;
@@ -1260,8 +1413,7 @@ static void a_vm_is_saved_and_loaded_while_the_other_runs(void **state)
 	pthread_t t[4], other;
 	unsigned int i;
 
-	(void)state;
-	rig_open(&r, 0);
+	rig_open_as(&r, 0, flags);
 	engines_start(&r, t, 4);
 	assert_int_equal(pthread_create(&other, NULL, copier, b), 0);
 	ask(a);
@@ -1281,7 +1433,7 @@ static void a_vm_is_saved_and_loaded_while_the_other_runs(void **state)
 			sched_yield();
 	}
 	bring(a, &page);
-	respond(a, PASID, prgi[0]);
+	respond(a, a->pasid, prgi[0]);
 	unit_submit(a,
 		    VTD_VAL(VTD_IQ_PGRP_TYPE, VTD_IQ_TYPE_PGRP) |
 			    VTD_VAL(VTD_IQ_PGRP_RC, VTD_PGRP_SUCCESS) |
@@ -1301,6 +1453,12 @@ static void a_vm_is_saved_and_loaded_while_the_other_runs(void **state)
 	assert_int_equal(stats(b).faults, 0);
 	assert_int_equal(stats(b).unbinds, 0);
 	rig_close(&r);
+}
+
+static void a_vm_is_saved_and_loaded_while_the_other_runs(void **state)
+{
+	(void)state;
+	by_each(check_moved);
 }
 
 /* ---- Everything at once ---- */
@@ -1329,7 +1487,12 @@ static void *hostile(void *arg)
 			d[4] = 32;
 			submit(vm, d);
 		}
-		flush_pasid(vm, PASID);
+		flush_pasid(vm, vm->pasid);
+		for (k = 0; vm->rig->flags && k < 16; k++) {
+			vcmd(vm, VTD_VCMD_CODE_ALLOC, 0, NULL);
+			if (FIRST_HP + k != vm->pasid)
+				vcmd(vm, VTD_VCMD_CODE_FREE, FIRST_HP + k, NULL);
+		}
 		unit_submit(vm, VTD_VAL(VTD_IQ_PC_TYPE, VTD_IQ_TYPE_PC) | VTD_VAL(VTD_IQ_PC_G, 3),
 			    0);
 		if (i % 8 == 7) {
@@ -1339,21 +1502,20 @@ static void *hostile(void *arg)
 			command(vm, DSA_CMD_ABORT_ALL, 0);
 			while (rd(vm, CMDSTS, 4) >> 31)
 				sched_yield();
-			dsa_queues(vm, WITH_PASID(PASID));
+			dsa_queues(vm, WITH_PASID(vm->pasid));
 		}
 	}
 	return NULL;
 }
 
-static void under_fire_the_other_copies_its_own_data(void **state)
+static void check_under_fire(uint32_t flags)
 {
 	uint64_t i, k, n = test_scale(300), d[8], marked[512];
 	struct rig r;
 	struct vm *b = &r.vm[1];
 	pthread_t t[4], fire;
 
-	(void)state;
-	rig_open(&r, 20);
+	rig_open_as(&r, 20, flags);
 	memcpy(marked, ram(b, b->page[3]), sizeof(marked));
 	engines_start(&r, t, 4);
 	assert_int_equal(pthread_create(&fire, NULL, hostile, &r.vm[0]), 0);
@@ -1376,10 +1538,17 @@ static void under_fire_the_other_copies_its_own_data(void **state)
 	rig_close(&r);
 }
 
+static void under_fire_the_other_copies_its_own_data(void **state)
+{
+	(void)state;
+	by_each(check_under_fire);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(both_copy_with_pasid_1_under_one_requester_id),
 	cmocka_unit_test(a_pasid_that_was_given_to_another_is_of_no_use),
 	cmocka_unit_test(numbers_are_given_up_to_each_ones_quota),
+	cmocka_unit_test(who_takes_all_takes_nothing_idle_from_another),
 	cmocka_unit_test(no_register_of_the_device_names_another_ones_pasid),
 	cmocka_unit_test(without_pasid_each_has_its_own_memory),
 	cmocka_unit_test(no_entry_of_the_guest_leads_to_another),
