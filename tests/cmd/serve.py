@@ -305,6 +305,57 @@ def without_a_quota_each_vm_has_an_even_share():
 			assert state["host_pasids"] == {"held": 0, "quota": 15}
 
 
+def vms_are_given_pasids_that_no_other_has():
+	for layout, capability, command, response, shift, none in (
+			("new", 0xe30, 0xe00, 0xe10, 16, 16), ("old", 0xe00, 0xe10, 0xe20, 8, 2)):
+		with tool.folder() as d, _serve(d, "--json", "--vms", "2", "--shared-device", "dsa",
+						"--virtual-commands", layout, "--pasid-range",
+						"0x20-0x3f", "--memory", "512M") as r:
+			r.until("\n")
+			units = [vfu.Function("%s/vm%d/iommu.sock" % (d, n)) for n in range(2)]
+			parts = [json.loads(tool.run("inspect", "--json", "%s/vm%d/" % (d, n)).stdout)
+				 ["devices"][0]["default_pasid"] for n in range(2)]
+
+			def answer(unit, code, operand=0):
+				unit.write64(vfu.BAR0, command, operand << shift | code)
+				v = unit.read64(vfu.BAR0, response)
+				return v >> 1 & (1 << shift - 1) - 1, v >> shift
+
+			given = ([], [])
+			for unit in units:
+				assert unit.read64(vfu.BAR0, 8) >> 7 & 1
+				assert unit.read64(vfu.BAR0, 16) >> 44 & 1
+				assert unit.read64(vfu.BAR0, capability) & 1
+			# The first takes all that it can: its share, an even one.
+			for unit, mine in zip(units, given):
+				while True:
+					status, pasid = answer(unit, 1)
+					if status:
+						break
+					mine.append(pasid)
+				assert (status, pasid) == (none, 0), (status, pasid)
+			assert [len(mine) for mine in given] == [15, 15], given
+			assert sorted(given[0] + given[1] + parts) == list(range(0x20, 0x40))
+			# Nobody gives back another's.
+			for pasid in given[1] + parts:
+				assert answer(units[0], 2, pasid) == (none, 0), pasid
+			assert answer(units[0], 2, given[0][3]) == (0, 0)
+			assert answer(units[1], 1) == (none, 0)
+			assert answer(units[0], 1) == (0, given[0][3])
+			# A guest that starts anew gives back its own, and is given them again.
+			units[0].close()
+			units[0] = vfu.Function(d + "/vm0/iommu.sock")
+			assert answer(units[1], 1) == (none, 0)
+			again = [answer(units[0], 1) for _ in given[0]]
+			assert again == [(0, pasid) for pasid in sorted(given[0])], again
+			for n in range(2):
+				held = json.loads(tool.run("inspect", "--json",
+							   "%s/vm%d/" % (d, n)).stdout)
+				assert held["host_pasids"] == {"held": 15, "quota": 15}, held
+			for unit in units:
+				unit.close()
+
+
 def several_vms_have_a_folder_each():
 	with tool.folder() as d, _serve(d, "--json", "--vms", "2", "--shared-device",
 					"dsa,queues=6,engines=3,entries=64,slot=07.0", "--device",
