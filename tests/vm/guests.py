@@ -32,6 +32,8 @@ APPLETS = ("basename", "cat", "cut", "dirname", "grep", "head", "ls", "lsmod", "
 	   "uname")
 TESTS = "usr/libexec/accel-config/test/"
 INSPECT_TRIES = 12
+# QEMU waits 5 s for an answer; more than half of it is the end of our own patience as well.
+PAUSE_MS = 2500
 
 PASID_CAPABILITY, ATS_CAPABILITY, PRI_CAPABILITY = 0x1b, 0x0f, 0x13
 
@@ -192,6 +194,21 @@ def check_enabled(tap, probe, endpoint, prefix=""):
 	tap.check(prefix + "scalable mode: ATS, PASID and PRI are enabled",
 		  ["%s: control %s" % (name, "missing" if value is None else hex(value))
 		   for name, (value, on) in control.items() if not on])
+
+
+def replace(tap, server, prefix):
+	"""Another process serves; for how many ms the one before stood still."""
+	old, pause = server.replace()
+	tap.check(prefix + "the old process has ended, and said nothing",
+		  [] if old.returncode == 0 and not server.log() else
+		  ["status %s" % old.returncode, server.log()])
+	return pause
+
+
+def check_pauses(tap, pauses):
+	tap.check("each pause is well under QEMU's patience of 5 s",
+		  ["%.1f ms" % pause for pause in pauses if pause >= PAUSE_MS],
+		  ", ".join("%.1f ms" % pause for pause in pauses))
 
 
 def inspect(args, server):

@@ -6,6 +6,8 @@
 #ifndef VIOMMU_GUEST_DSA_DEVICE_H
 #define VIOMMU_GUEST_DSA_DEVICE_H
 
+#include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "guest.h"
@@ -63,6 +65,35 @@ static inline int dsa_command(const struct dsa_device *d, uint32_t code, uint32_
 		status = dsa_read32(d, REG_CMDSTS);
 	while (status >> 31 && now_ms() < end);
 	return status >> 31 ? -1 : (int)(status & 0xff);
+}
+
+struct dsa_swerror {
+	bool valid;
+	uint8_t code, queue;
+	uint32_t pasid;
+	uint64_t address;
+};
+
+/* Waits until the register is valid, takes and clears it; .valid is false when the time is over. */
+static inline struct dsa_swerror dsa_swerror_take(const struct dsa_device *d)
+{
+	uint64_t end = now_ms() + DSA_WAIT_MS, word;
+	struct dsa_swerror e = { .valid = false };
+
+	while (!((word = dsa_read64(d, REG_SWERROR)) & 1)) {
+		if (now_ms() > end)
+			return e;
+		sched_yield();
+	}
+	e = (struct dsa_swerror){
+		.valid = true,
+		.code = word >> 8,
+		.queue = word >> 16,
+		.pasid = word >> 40 & 0xfffff,
+		.address = dsa_read64(d, REG_SWERROR + 16),
+	};
+	dsa_write64(d, REG_SWERROR, 3); /* valid and overflow, by writing 1 */
+	return e;
 }
 
 /* Where the configuration of a group or a queue begins. */

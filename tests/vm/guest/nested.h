@@ -183,16 +183,6 @@ bool fails(struct user *u, enum dsa_opcode opcode, uint64_t source, uint64_t des
 /* That it leaves nothing but a software error of the device's with this code: a result. */
 bool vanishes(struct user *u, uint64_t source, uint64_t destination, const char *name);
 
-struct swerror {
-	bool valid;
-	uint8_t code, queue;
-	uint32_t pasid;
-	uint64_t address;
-};
-
-/* Waits until the register is valid, takes and clears it; .valid is false when the time is over. */
-struct swerror swerror_take(struct nested *n);
-
 /* ---- The commands, each of which has a world of its own ---- */
 
 int nested_attach(const char *bdf);

@@ -225,7 +225,7 @@ static void records_over_tables(struct user *u)
 	status = complete(u, &d);
 	check(status > DSA_SUCCESS, "a table is no list of descriptors", "status %#x", status);
 	/* Those of its descriptors that have no record. */
-	swerror_take(u->n);
+	dsa_swerror_take(&u->n->dsa);
 	memset(table, 0, PAGE);
 	flush(u, 0, IOFD_INV_ALL, 0);
 }

@@ -230,14 +230,14 @@ static void detached(struct user *u, const struct queue *q)
 	const uint64_t addr = MISSING_VA + 40 * PAGE;
 	struct iofd_fault f = { .flags = 0 };
 	struct dsa_descriptor d;
-	struct swerror e;
+	struct dsa_swerror e;
 
 	model_take(u->n);
 	begin(u, &d, addr, DATA_VA);
 	u->n->model[(uint8_t *)record_of(u, &d) - u->n->ram] = 0;
 	next_fault(q, &f);
 	check_error(detach(u->n, u->pasid), 0, "a PASID that waits for a page is detached");
-	e = swerror_take(u->n);
+	e = dsa_swerror_take(&u->n->dsa);
 	check(e.valid && e.code == DSA_RECORD_FAULT && e.pasid == u->pasid && e.address == d.record,
 	      "its record cannot be written then, the device has an error for that",
 	      "code %#x, PASID %u, address %#lx", e.code, e.pasid, (unsigned long)e.address);
@@ -271,7 +271,7 @@ static void replaced(struct user *u, const struct queue *q)
 	check(now_ms() < end_ms && record_of(u, &d)->status != DSA_SUCCESS, "the move has failed",
 	      now_ms() < end_ms ? "it has not" : "it has not ended");
 	if (dsa_read64(&u->n->dsa, REG_SWERROR) & 1)
-		swerror_take(u->n);
+		dsa_swerror_take(&u->n->dsa);
 	check_error(destroy(u->n, old), 0, "the former page table is destroyed");
 	begin(u, &d, addr, DATA_VA);
 	serve(u, q, addr, IOFD_FAULT_READ, "the new one reports faults, too");

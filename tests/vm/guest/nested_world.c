@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -636,37 +635,16 @@ bool fails(struct user *u, enum dsa_opcode opcode, uint64_t source, uint64_t des
 bool vanishes(struct user *u, uint64_t source, uint64_t destination, const char *name)
 {
 	struct dsa_descriptor d;
-	struct swerror e;
+	struct dsa_swerror e;
 
 	model_take(u->n);
 	describe(u, &d, DSA_MEMMOVE, 0, source, destination, 64);
 	submit(u, &d);
-	e = swerror_take(u->n);
+	e = dsa_swerror_take(&u->n->dsa);
 	if (!e.valid || e.code != DSA_RECORD_FAULT || e.queue != u->queue ||
 	    e.pasid != (u->pasid == NO_PASID ? 0 : u->pasid) || e.address != d.record)
 		return check(false, name, "%s code %#x, queue %u, PASID %u, address %#lx",
 			     e.valid ? "software error" : "no software error", e.code, e.queue,
 			     e.pasid, (unsigned long)e.address);
 	return model_check(u->n, name);
-}
-
-struct swerror swerror_take(struct nested *n)
-{
-	uint64_t end = now_ms() + DSA_WAIT_MS, word;
-	struct swerror e = { .valid = false };
-
-	while (!((word = dsa_read64(&n->dsa, REG_SWERROR)) & 1)) {
-		if (now_ms() > end)
-			return e;
-		sched_yield();
-	}
-	e = (struct swerror){
-		.valid = true,
-		.code = word >> 8,
-		.queue = word >> 16,
-		.pasid = word >> 40 & 0xfffff,
-		.address = dsa_read64(&n->dsa, REG_SWERROR + 16),
-	};
-	dsa_write64(&n->dsa, REG_SWERROR, 3);
-	return e;
 }

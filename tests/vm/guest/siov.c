@@ -379,22 +379,17 @@ static void submit_fill(struct raw *r, uint64_t address, uint64_t record)
 static const char *vanishes(struct raw *r, int64_t pasid, uint64_t address)
 {
 	static char why[160];
-	uint64_t end = now_ms() + WAIT_MS, record = address + 8192, error, at;
+	uint64_t record = address + 8192;
+	struct dsa_swerror e;
 
-	dsa_write64(&r->dsa, REG_SWERROR, 3); /* valid and overflow, by writing 1 */
 	submit_fill(r, address, record);
-	do
-		error = dsa_read64(&r->dsa, REG_SWERROR);
-	while (!(error & 1) && now_ms() < end);
-	at = dsa_read64(&r->dsa, REG_SWERROR + 16);
-	say("@value swerror %#lx %#lx at %#lx", (unsigned long)address, (unsigned long)error,
-	    (unsigned long)at);
-	if ((error & 1) && (error >> 8 & 0xff) == DSA_RECORD_FAULT && !(error >> 16 & 0xff) &&
-	    (error >> 40 & 0xfffff) == (uint64_t)(pasid < 0 ? 0 : pasid) && at == record)
+	e = dsa_swerror_take(&r->dsa);
+	if (e.valid && e.code == DSA_RECORD_FAULT && !e.queue &&
+	    e.pasid == (uint32_t)(pasid < 0 ? 0 : pasid) && e.address == record)
 		return NULL;
-	snprintf(why, sizeof(why), "at %#lx: error %#lx, address %#lx instead of %#lx",
-		 (unsigned long)address, (unsigned long)error, (unsigned long)at,
-		 (unsigned long)record);
+	snprintf(why, sizeof(why), "%s code %#x, queue %u, PASID %u, address %#lx, wanted %#lx",
+		 e.valid ? "software error" : "no software error", e.code, e.queue, e.pasid,
+		 (unsigned long)e.address, (unsigned long)record);
 	return why;
 }
 
