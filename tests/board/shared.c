@@ -182,9 +182,6 @@ static void unit_start(struct vm *vm)
 #define VCMD     (VIOMMU_GUEST_VCMD | VIOMMU_GUEST_CM)
 #define VCMD_OLD (VCMD | VIOMMU_GUEST_VCMD_OLD)
 
-/* How guests come to their PASIDs: by numbers of their own, or given by either layout. */
-static const uint32_t ways[] = { 0, VCMD, VCMD_OLD };
-
 /* In the layout that the unit has; the status is in words of the new one. */
 static unsigned int vcmd(struct vm *vm, unsigned int code, uint32_t operand, uint32_t *pasid)
 {
@@ -219,18 +216,18 @@ static void given(struct vm *vm)
 	flush_pasid(vm, vm->pasid);
 }
 
-static void by_each(void (*check)(uint32_t flags))
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(ways); i++)
-		check(ways[i]);
-}
-
+/* Guests come to their PASIDs by commands of either layout, */
 static void given_by_each(void (*check)(uint32_t flags))
 {
 	check(VCMD);
 	check(VCMD_OLD);
+}
+
+/* or by numbers of their own. */
+static void by_each(void (*check)(uint32_t flags))
+{
+	check(0);
+	given_by_each(check);
 }
 
 /* ---- The accelerator, as its driver programs it ---- */
