@@ -108,17 +108,24 @@ static uint64_t run_again(void *ctx, uint64_t n)
 	return bench_now() - t0;
 }
 
+static void compare_writes(struct bench *b, const struct comparison *c, struct writes w[2],
+			   uint64_t bytes, const char *name)
+{
+	struct figures f;
+
+	w[0].bytes = w[1].bytes = bytes;
+	bench_compare(b, c, &f);
+	bench_row_ratio(b, "STATE", name, "not tracked", &f, GOAL_NONE, 0);
+}
+
 static void write_row(struct bench *b, struct writes w[2], uint64_t bytes, const char *name)
 {
 	const struct comparison c = {
 		.subject = { run_writes, &w[0], 1, 0 },
 		.base = { run_writes, &w[1], 1, 0 },
 	};
-	struct figures f;
 
-	w[0].bytes = w[1].bytes = bytes;
-	bench_compare(b, &c, &f);
-	bench_row_ratio(b, "STATE", name, "not tracked", &f, GOAL_NONE, 0);
+	compare_writes(b, &c, w, bytes, name);
 }
 
 static void first_row(struct bench *b, struct writes w[2], uint64_t bytes, const char *name)
@@ -127,11 +134,8 @@ static void first_row(struct bench *b, struct writes w[2], uint64_t bytes, const
 		.subject = { run_first, &w[0], SMALL_PAGES, 0 },
 		.base = { run_again, &w[1], SMALL_PAGES, 0 },
 	};
-	struct figures f;
 
-	w[0].bytes = w[1].bytes = bytes;
-	bench_compare(b, &c, &f);
-	bench_row_ratio(b, "STATE", name, "not tracked", &f, GOAL_NONE, 0);
+	compare_writes(b, &c, w, bytes, name);
 }
 
 static void write_rows(struct bench *b)
