@@ -65,11 +65,11 @@ add_up()
 	out=$("$@") || out="$out
 FAILED $1 $2
 0 1 0"
-	printf '%s\n' "$out" | sed '$d' | sed '/^FAILED /d'
+	printf '%s\n' "$out" | sed '$d; /^FAILED /d'
 	told=$(printf '%s\n' "$out" | sed -n "s/^FAILED /  $stage: /p")
-	failures="$failures${told:+
-$told}"
 	set -- $(printf '%s\n' "$out" | tail -n 1)
+	[ "$2" = 0 ] || failures="$failures
+${told:-  $stage: as it says above}"
 	passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
 }
 
