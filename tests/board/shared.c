@@ -1230,10 +1230,19 @@ static void respond(struct vm *vm, uint32_t pasid, uint64_t prgi)
 		    VTD_VAL(VTD_IQ_PGRP_PRGI, prgi));
 }
 
+/*
+ * Its one job is over, and the engine that had it has let go. The status alone, which is read by
+ * another mapping than it is written by, would put the next engine's writes behind nothing.
+ */
 static void job_wait(struct vm *vm)
 {
+	struct viommu_dsa_stats s = { .size = sizeof(s) };
+
 	while (!status(vm))
 		sched_yield();
+	do
+		viommu_dsa_stats(vm->dsa, &s);
+	while (s.occupancy[DEDICATED] || s.occupancy[SHARED]);
 }
 
 static void ask(struct vm *vm)
@@ -1471,13 +1480,14 @@ static void *hostile(void *arg)
 {
 	struct vm *vm = arg;
 	uint64_t i, n = test_scale(150), place, d[8];
-	uint32_t k;
+	uint32_t k, pasid;
 
 	for (i = 0; i < n; i++) {
 		for (k = 0; k < 6; k++) {
-			job(d, DSA_OP_FILL, FIRST_HP + (uint32_t)(i + k) % 16, 0,
-			    0x6666666666666666, MARK);
-			enqueue(vm, d);
+			pasid = FIRST_HP + (uint32_t)(i + k) % 16;
+			job(d, DSA_OP_FILL, pasid, 0, 0x6666666666666666, MARK);
+			if (pasid != vm->pasid)
+				enqueue(vm, d);
 			place = (i * 6 + k) % PLACES * 32;
 			job(d, DSA_OP_MOVE, 0, 0, FROM, TO + place);
 			d[1] = VA + 0x400 + place;
